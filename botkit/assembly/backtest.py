@@ -31,7 +31,7 @@ from botkit.model.results import BacktestResult
 from botkit.project.data import asked_span, backtest_feed, pairs_with_data
 from botkit.project.project import Project, pairs_of
 from botkit.project.strategies import plain_parameters
-from botkit.report import render
+from botkit.report import render_parts
 from botkit.report.doctor import read_findings
 from botkit.report.playback import render_playback
 from botkit.sim.kernel import Kernel
@@ -188,11 +188,11 @@ def backtest_into(
         )
         result.command = command
         sections = project.plugins.report_sections(result)
-        page = render(result, sections, findings=read_findings(Path("out") / project.config.name))
+        page = render_parts(result, sections, findings=read_findings(Path("out") / project.config.name))
         write_outputs(run.path, result, report_html=page, config_yaml=parts.config_text)
         if watch is not None:
-            page = render_playback(watch.playback(run.path, synthetic=result.data.synthetic))
-            (run.path / PLAYBACK).write_bytes(page.encode())
+            played = render_playback(watch.playback(run.path, synthetic=result.data.synthetic))
+            (run.path / PLAYBACK).write_bytes(played.encode())
     finished(project, result)
     return result, keeping.out, summary_json(result)
 

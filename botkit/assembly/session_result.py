@@ -60,7 +60,7 @@ from botkit.model.results import (
 from botkit.project.project import Project
 from botkit.project.recipe import recorded_fees
 from botkit.project.strategies import plain_parameters
-from botkit.report import render
+from botkit.report import render_parts
 from botkit.tape.feed import Feed
 from botkit.version import versions
 
@@ -109,7 +109,7 @@ def write_session(run: Path, out: Path, config: Path | None = None) -> Path:
     decisions = (run / DECISIONS).read_bytes()
     with RunFolder(out / result.name / f"{result.mode}-{run.resolve().name}") as folder:
         write_outputs(
-            folder.path, result, report_html=render(result), config_yaml=result.config_text, decisions=decisions
+            folder.path, result, report_html=render_parts(result), config_yaml=result.config_text, decisions=decisions
         )
     return folder.out / REPORT
 

@@ -8,10 +8,12 @@ run is not known in advance. A bucket without rows repeats the previous value.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from botkit.backtesting.spilled_columns import SpilledColumns, Values
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.pairs import Pair
 from botkit.model.results import Curve, PriceCandles
@@ -127,33 +129,18 @@ class CurveSampler:
 class CandleSampler:
     """Samples the candles of one pair for a chart, keeping at most ``candles_max`` candles.
 
-    Columns are typed arrays, because 140,000 candles take 30 MB as Python objects.
+    Their columns, many times the memory of the rest of a run if there are a million, are spilled to a file.
     """
 
-    __slots__ = (
-        "_candles_max",
-        "_closes",
-        "_first",
-        "_highs",
-        "_lows",
-        "_numbers",
-        "_opens",
-        "_pair",
-        "_volumes",
-        "_width",
-    )
+    __slots__ = ("_candles", "_candles_max", "_first", "_pair", "_width")
 
     def __init__(self, pair: Pair, candles_max: int = 1_500) -> None:
         self._pair = pair
         self._candles_max = candles_max
         self._width = NS_PER_S
         self._first: Nanos | None = None
-        self._numbers = array("q")
-        self._opens = array("d")
-        self._highs = array("d")
-        self._lows = array("d")
-        self._closes = array("d")
-        self._volumes = array("d")
+        #: bucket, open, high, low, close, volume
+        self._candles = SpilledColumns("qddddd")
 
     def add(
         self,
@@ -199,48 +186,52 @@ class CandleSampler:
         """Append candles from different buckets. If the first candle is in the same bucket as the last stored candle,
         merge the two.
         """
-        start = 0
-        if self._numbers and self._numbers[-1] == numbers[0]:
-            self._highs[-1] = max(self._highs[-1], float(highs[0]))
-            self._lows[-1] = min(self._lows[-1], float(lows[0]))
-            self._closes[-1] = float(closes[0])
-            self._volumes[-1] += float(volumes[0])
-            start = 1
-        self._numbers.frombytes(numbers[start:].astype(np.int64).tobytes())
-        for column, values in (
-            (self._opens, opens),
-            (self._highs, highs),
-            (self._lows, lows),
-            (self._closes, closes),
-            (self._volumes, volumes),
-        ):
-            column.frombytes(values[start:].astype(np.float64).tobytes())
+        columns = (numbers, opens, highs, lows, closes, volumes)
+        held, _, high, low, close, volume = self._candles.tail
+        if held and held[-1] == numbers[0]:
+            high[-1] = max(high[-1], float(highs[0]))
+            low[-1] = min(low[-1], float(lows[0]))
+            close[-1] = float(closes[0])
+            volume[-1] += float(volumes[0])
+            self._candles.extend(*(column[1:] for column in columns))
+        else:
+            self._candles.extend(*columns)
 
     def _widen(self, width: Nanos) -> None:
         assert width % self._width == 0, (width, self._width)
-        if self._numbers:
-            numbers = np.array(self._numbers, np.int64) // (width // self._width)
-            starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
-            ends = np.append(starts[1:], len(numbers)) - 1
-            self._numbers = array("q", numbers[starts].tobytes())
-            self._opens = array("d", np.array(self._opens)[starts].tobytes())
-            self._highs = array("d", np.maximum.reduceat(np.array(self._highs), starts).tobytes())
-            self._lows = array("d", np.minimum.reduceat(np.array(self._lows), starts).tobytes())
-            self._closes = array("d", np.array(self._closes)[ends].tobytes())
-            self._volumes = array("d", np.add.reduceat(np.array(self._volumes), starts).tobytes())
-        self._width = width
+        before, factor = self._candles, width // self._width
+        self._candles, self._width = SpilledColumns("qddddd"), width
+        rest: list[Values] | None = None  # the candles of a bucket that may continue in the next block
+        for block in before.blocks():
+            joined = block if rest is None else [np.concatenate(parts) for parts in zip(rest, block, strict=True)]
+            numbers = joined[0] // factor
+            last = int(np.searchsorted(numbers, numbers[-1]))
+            if last:
+                self._merge(numbers[:last], [column[:last] for column in joined])
+            rest = [column[last:] for column in joined]
+        if rest is not None:
+            self._merge(rest[0] // factor, rest)
+
+    def _merge(self, numbers: TimeArray, columns: Sequence[Values]) -> None:
+        """Append the candles of whole buckets, merging those of equal ``numbers``."""
+        _, opens, highs, lows, closes, volumes = columns
+        starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
+        ends = np.append(starts[1:], len(numbers)) - 1
+        self._candles.extend(
+            numbers[starts],
+            opens[starts],
+            np.maximum.reduceat(highs, starts),
+            np.minimum.reduceat(lows, starts),
+            closes[ends],
+            np.add.reduceat(volumes, starts),
+        )
 
     def candles(self) -> PriceCandles:
-        """Return the candles sampled so far. Buckets without rows have no candle. The columns are returned without
-        copying, because a copy of a million candles takes 48 MB.
-        """
-        return PriceCandles(
-            self._pair,
-            self._width,
-            array("q", (np.array(self._numbers, np.int64) * self._width).tobytes()),
-            self._opens,
-            self._highs,
-            self._lows,
-            self._closes,
-            self._volumes,
-        )
+        """Return the candles sampled so far. Buckets without rows have no candle. The columns are not copied."""
+        candles, width = self._candles, self._width
+        if candles.is_in_memory:
+            numbers, *columns = candles.tail
+            times = array("q", (np.array(numbers, np.int64) * width).tobytes())
+            return PriceCandles(self._pair, width, times, *columns)
+        times_of = candles.column(0, lambda numbers: numbers * width)
+        return PriceCandles(self._pair, width, times_of, *(candles.column(place) for place in range(1, 6)))

@@ -11,10 +11,11 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, timedelta, tzinfo
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -30,6 +31,9 @@ from botkit.model.results import BacktestResult, ClosedTrade, FillRow, OrderRow
 SUMMARY, ORDERS, FILLS = "summary.json", "orders.csv", "fills.csv"
 EQUITY, DAILY, TRADES = "equity.csv", "daily.csv", "trades.csv"
 LATEST = "latest"
+#: the number of rows of a table to format at a time
+_BLOCK_ROWS = 4_096
+_Row = TypeVar("_Row")
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}\Z", re.ASCII)
 REPORT, CONFIG, DECISIONS = "report.html", "config.yaml", "decisions.jsonl"
 
@@ -176,21 +180,27 @@ def is_run(folder: Path) -> bool:
 
 
 def write_outputs(
-    folder: Path, result: BacktestResult, *, report_html: str, config_yaml: str, decisions: Path | bytes | None = None
+    folder: Path,
+    result: BacktestResult,
+    *,
+    report_html: str | Iterable[str],
+    config_yaml: str,
+    decisions: Path | bytes | None = None,
 ) -> None:
     """Write all output files of a run to ``folder``, which must exist.
 
-    ``decisions`` is the path of a file to move, or the bytes to write, or None if the file is already in the folder.
+    ``report_html`` may come in parts, which are written as they come. ``decisions`` is the path of a file to move, or
+    the bytes to write, or None if the file is already in the folder.
     """
     zone = zone_of(result)
-    _write(folder / SUMMARY, summary_json(result) + "\n")
-    _write(folder / ORDERS, orders_csv(result.orders, zone))
-    _write(folder / FILLS, fills_csv(result.fills, result.currency, zone))
-    _write(folder / TRADES, trades_csv(result.trades, result.currency, zone))
-    _write(folder / EQUITY, equity_csv(result))
-    _write(folder / DAILY, daily_csv(result))
-    _write(folder / REPORT, report_html)
-    _write(folder / CONFIG, config_yaml)
+    _write(folder / SUMMARY, [summary_json(result), "\n"])
+    _write(folder / ORDERS, _in_blocks(result.orders, lambda rows: orders_csv(rows, zone)))
+    _write(folder / FILLS, _in_blocks(result.fills, lambda rows: fills_csv(rows, result.currency, zone)))
+    _write(folder / TRADES, _in_blocks(result.trades, lambda rows: trades_csv(rows, result.currency, zone)))
+    _write(folder / EQUITY, [equity_csv(result)])
+    _write(folder / DAILY, [daily_csv(result)])
+    _write(folder / REPORT, [report_html] if isinstance(report_html, str) else report_html)
+    _write(folder / CONFIG, [config_yaml])
     if isinstance(decisions, bytes):
         (folder / DECISIONS).write_bytes(decisions)
     elif decisions is not None:
@@ -256,8 +266,17 @@ def summary_json(result: BacktestResult) -> str:
     return json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_bytes(text.encode("utf-8"))  # write bytes, so that no system turns LF into CRLF
+def _write(path: Path, parts: Iterable[str]) -> None:
+    with path.open("wb") as file:  # write bytes, so that no system turns LF into CRLF
+        for part in parts:
+            file.write(part.encode("utf-8"))
+
+
+def _in_blocks(rows: Sequence[_Row], csv: Callable[[Sequence[_Row]], str]) -> Iterator[str]:
+    """Yield a table's text in parts, with one header: as text, a row takes ten times its size in the file."""
+    yield csv(rows[:_BLOCK_ROWS])
+    for begin in range(_BLOCK_ROWS, len(rows), _BLOCK_ROWS):
+        yield csv(rows[begin : begin + _BLOCK_ROWS]).partition("\n")[2]
 
 
 # -- CSV --------------------------------------------------------------------------------------------------------------

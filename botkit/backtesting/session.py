@@ -312,8 +312,9 @@ def _result(run: Run) -> BacktestResult:
         rows_max=SLICE_ROWS,
         rests=watched(run.kernel.account(parts.account).orders.values(), plan.start, plan.end),
     )
-    rows = _strategy_rows(run, matched.trades)
-    summary = _summary(run, matched.trades)
+    matched.trades.clear()  # the same trades without their excursions
+    rows = _strategy_rows(run, again.trades)
+    summary = _summary(run, again.trades)
     return BacktestResult(
         name=parts.name,
         currency=parts.currency,

@@ -81,6 +81,25 @@ class _OpenStake(_Stake):
 class _Trade:
     """A trade under construction, built from the fills of the closing order."""
 
+    __slots__ = (
+        "client_id",
+        "closed",
+        "entry_gross",
+        "entry_net",
+        "entry_tag",
+        "exit_gross",
+        "exit_net",
+        "exit_tag",
+        "is_given",
+        "opened",
+        "pair",
+        "pnl",
+        "sign",
+        "steps",
+        "strategy",
+        "units",
+    )
+
     def __init__(self, part: _Part, lot: _OpenStake) -> None:
         self.strategy, self.pair, self.client_id, self.exit_tag = part.strategy, part.pair, part.client_id, part.tag
         self.sign, self.is_given, self.entry_tag, self.opened = lot.sign, lot.is_given, lot.tag, lot.time
@@ -185,7 +204,7 @@ def match_trades(
                 lots.remove(lot)
         if part.units:
             book.own.append(_OpenStake(part, part.client_id))
-    trades = [trade.row(at_stop) for trade in building.values()] + loops
+    trades = [building.pop(key).row(at_stop) for key in list(building)] + loops
     left = [
         OpenLot(
             strategy=key[0],

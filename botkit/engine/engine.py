@@ -273,7 +273,7 @@ class Engine:
             self._agreement.settle()
         if router.alarms or rooms.has_refused:
             rooms.end_of_turn()
-        if self._past.is_wanting or self._stages.reads_history:
+        if self._past.is_wanting or self._stages.must_read:
             self._stages.end_of_turn(now)
 
     # -- events from outside -----------------------------------------------------------------------------------------
@@ -287,7 +287,7 @@ class Engine:
     def _on_book(self, book: OrderBook, now: Nanos) -> None:
         watch = self._rooms.watch
         assert watch is not None
-        watch.on_book(book, now)
+        watch.books.observe(book, now)
         self._rooms.markets.on_book(book, now)
 
     def _on_connection(self, connection: Connection, now: Nanos) -> None:

@@ -26,6 +26,8 @@ class Stages:
         self._reads = reads
         #: True if the exchange, not the driver, supplies the history that series need
         self.reads_history = False
+        #: True until that history has been requested
+        self.must_read = False
         rooms.gate.is_starting = True
 
     def restore(self, given: Restore, now: Nanos) -> None:
@@ -74,7 +76,7 @@ class Stages:
         rooms = self._rooms
         assert not rooms.has_begun, "a run can start only once"
         rooms.has_begun = rooms.balances.has_begun = True
-        self.reads_history = given.reads_history
+        self.reads_history = self.must_read = given.reads_history
         for record in list(rooms.records.values()):
             callback = rooms.callbacks.of(record, "on_start")
             if callback is not None:
@@ -90,14 +92,12 @@ class Stages:
         rooms.past.ask()
         if self.reads_history:
             wanted = list(rooms.outbox.out.history)
-            if rooms.gate.is_starting and not self._is_reading:
+            if self.must_read:
                 # with the history, valuations have prices before the first trade
                 wanted += [HistoryWanted(cell.pair, "1m", 1) for cell in rooms.portfolio.prices.values()]
-            if wanted or (rooms.gate.is_starting and not self._is_reading):
-                self._is_reading = True
+            if wanted or self.must_read:
+                self.must_read = False
                 PastReads(wanted, self._reads, rooms.outbox, now, self._take_read_history)
-
-    _is_reading = False
 
     def _take_read_history(self, history: History) -> None:
         self.take_history(history, self._rooms.clock.now)

@@ -224,11 +224,18 @@ class EngineView:
 
     def kept(self, strategy: str) -> dict[str, Any]:
         """Return the strategy state that a restart must restore."""
+        return self.all_kept()[strategy]
+
+    def all_kept(self) -> dict[str, dict[str, Any]]:
+        """Return the state that a restart must restore, for each strategy."""
         rooms = self._rooms
-        kept = rooms.records[strategy].kept()
-        if rooms.untold.held or rooms.untold.mailed:
-            kept["untold"] = rooms.untold.kept(strategy)
-        return kept
+        untold = rooms.untold
+        found = {}
+        for name, record in rooms.records.items():
+            kept = found[name] = record.kept()
+            if untold.held or untold.mailed:
+                kept["untold"] = untold.kept(name)
+        return found
 
     def lines(self, *, latest: int | None = None) -> list[IndicatorLine]:
         """Return the strategies' plots, and the values of attached indicators if they are kept. With ``latest``, return

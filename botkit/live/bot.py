@@ -182,7 +182,7 @@ class Bot:
                 self.note(note.kind, note.text)
         if out.failures:
             self.start_failures += tell_failures(out.failures, self.notices)
-        if self.comparisons.came_out(out, now):
+        if (out.comparisons or out.compare_failures) and self.comparisons.came_out(out, now):
             self.driver.soon(self.comparisons.at_once)
         for why, ending in out.compare_failures:
             if ending is Ending.REFUSED:

@@ -31,18 +31,17 @@ class RealFiles:
 
     def write(self, path: Path, content: bytes, *, durable: bool = True) -> None:
         """Write a temporary file and rename it to the target."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+        fresh = f"{path}.{os.getpid()}.new"
         try:
-            with open(fresh, "wb", opener=_for_its_owner) as file:
+            with _created(fresh) as file:
                 file.write(content)
                 if durable:
                     file.flush()
                     _sync(file.fileno())
-            fresh.replace(path)
+            os.replace(fresh, path)  # noqa: PTH105  several times a second, as above
         except OSError:
             with contextlib.suppress(OSError):  # a partial file is useless and takes up space on a full disk
-                fresh.unlink(missing_ok=True)
+                Path(fresh).unlink(missing_ok=True)
             raise
         if durable:
             _sync_folder(path.parent)
@@ -192,6 +191,15 @@ def _sync_data(number: int) -> None:
         os.fdatasync(number)
     else:  # pragma: no cover
         _sync(number)
+
+
+def _created(path: str) -> IO[bytes]:
+    """Open a new file for writing, in a folder that need not exist yet."""
+    try:
+        return open(path, "wb", opener=_for_its_owner)
+    except FileNotFoundError:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "wb", opener=_for_its_owner)
 
 
 def _for_its_owner(path: str, flags: int) -> int:

@@ -3,8 +3,8 @@ makes no decisions itself.
 
 Each pass sorts all events that arrived since the last pass into the total order of events and runs one engine turn for
 each. It then commits the changes to the journal and sends the requests. There is no looping task. An event or a timer
-schedules the next pass, so only one event-loop step lies between a frame and its order. Work that an order need not
-wait for (figures, the next timer, the recording for a replay) is done after the order has been sent.
+schedules the next pass, and a market event that arrives alone is processed within its own event-loop step. Work that an
+order need not wait for (figures, the next timer, the recording for a replay) is done after the order has been sent.
 """
 
 from __future__ import annotations
@@ -120,12 +120,18 @@ class LiveDriver:
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: Nanos | None = None
-        #: True while the rest of a pass waits for its requests to be sent
+        #: True while the rest of a pass waits for its requests to be sent, or for the end of an event's own step
         self._unfinished = False
+        #: True during a pass
+        self._is_within = False
+        #: the time of the last turn
+        self._turned_at: Nanos = engine.view.now
         #: reads whose outcome is unknown although some response arrived, so they cannot reach the exchange later
         self._responded: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
+        #: what asyncio's own loop runs next; None for another kind of loop, which keeps this to itself
+        self._ready = getattr(self._loop, "_ready", None)
         # Streams may be shared with other bots, so another bot's event can wake this driver. It must still act and log
         # in its own context.
         self._context = contextvars.copy_context()
@@ -134,13 +140,22 @@ class LiveDriver:
     # -- inputs ---------------------------------------------------------------------------------------------------
 
     def sink(self, event: Any) -> None:
-        """Queue an event for the next event-loop step."""
+        """Queue an event for the next event-loop step. A market event is processed at once if nothing else would run
+        before that step.
+
+        Those that follow it in the same step do wait, because the end of its pass is then ready to run. They have
+        arrived together, and must share a commit, or a busy bot would fall behind.
+        """
         ranked = rank(event)
         if ranked == _BOOKS and len(self._events) >= EVENTS_MAX:
             self._drop_old_book(event.pair)
         self._sequence += 1
         self._events.append((ranked, "" if ranked == 0 else event.pair, self._sequence, event))
-        self.wake()
+        if ranked == 0 or self._is_within or self._ready is None or self._ready:
+            self.wake()
+        else:
+            self._scheduled = self._unfinished = True
+            self._context.copy().run(self._look)
 
     def _drop_old_book(self, pair: Pair) -> None:
         # a newer book replaces an older one, so books can be dropped; trades and responses cannot
@@ -162,7 +177,7 @@ class LiveDriver:
 
     def now(self) -> Nanos:
         """Return the bot's time, which is never earlier than the last turn's time."""
-        return max(self.clock.now(), self.engine.view.now)
+        return max(self.clock.now(), self._turned_at)
 
     # -- the turns ------------------------------------------------------------------------------------------------
 
@@ -199,8 +214,12 @@ class LiveDriver:
             self._listener.went_in(given, now)
         self._recording.write(now, given)
         out = self._out
+        self._turned_at = now
         try:
-            self.engine.turn(given, now, out)
+            if given is None:
+                self.engine.turn(None, now, out)
+            else:
+                self.engine.turns((given,), now, out)
             self.turns += 1
             requests += out.requests
             self._persistence.take(out, now)
@@ -218,6 +237,7 @@ class LiveDriver:
             return
         if self._watchdog is not None:
             self._watchdog.enter()
+        was_within, self._is_within = self._is_within, True
         try:
             work()
         except KeyboardInterrupt:
@@ -228,6 +248,7 @@ class LiveDriver:
             self.fault = error
             self.ended.set()
         finally:
+            self._is_within = was_within
             if self._watchdog is not None:
                 self._watchdog.leave()
 
@@ -235,8 +256,6 @@ class LiveDriver:
         now = self.now()
         requests: list[Request] = []
         for given in self._drained():
-            if rank(given) == 0:
-                self._persistence.heard()
             # a request whose outcome is unknown may still arrive at the exchange, so the next run must count it as
             # unanswered
             if type(given) is Answer and (given.outcome is not Ending.UNKNOWN or given.request_id in self._responded):
@@ -251,7 +270,7 @@ class LiveDriver:
             if money.day != day:
                 self._persistence.heard()
         self._dispatch(requests, now)
-        if requests:
+        if requests or self._unfinished:
             self._unfinished = True
             self._loop.call_soon(self._finish_after)  # lets each task take its first step, which may write a request
         else:
@@ -264,6 +283,8 @@ class LiveDriver:
         events, self._events = self._events, []
         if len(events) > 1:
             events.sort()
+        if events and events[0][0] == 0:
+            self._persistence.heard()
         inputs: list[Input] = []
         account: list[Any] = []
         for _, _, _, event in events:

@@ -239,7 +239,13 @@ class Journal(JournalReading):
         run = self.run
         operations: list[Operation] = []
         for order in orders:
-            operations.append(("order", self._storable(order_row(order))))
+            row = order_row(order)
+            if row[_PRICE] > _INTEGER_MAX or row[_STOP] > _INTEGER_MAX:
+                # checked now, because SQLite is filled only later and could not store it
+                raise JournalError(
+                    f"the journal {self.path} cannot be written: the price of order {row[0]} is too large"
+                )
+            operations.append(("order", row))
         # plain loops for speed: an order usually has one row and one send, and even an empty comprehension costs a call
         for fill, now in fills:
             operations.append(("fill", fill_row(fill, now)))
@@ -267,14 +273,6 @@ class Journal(JournalReading):
         except (TypeError, ValueError, OverflowError) as error:
             raise JournalError(f"the journal {self.path} cannot be written: {error}") from None
         self.filling.take(operations, behind)
-
-    def _storable(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return an order's row. The values are checked first, because SQLite is filled only later and might not be
-        able to store them.
-        """
-        if row[_PRICE] > _INTEGER_MAX or row[_STOP] > _INTEGER_MAX:
-            raise JournalError(f"the journal {self.path} cannot be written: the price of order {row[0]} is too large")
-        return row
 
     def put_meta(self, values: dict[str, Any]) -> None:
         """Write named documents immediately. Raises JournalError."""

@@ -165,7 +165,7 @@ class JournalLog:
             raise
         self._at += len(content)
         self._number += 1
-        return self.place
+        return Place(self._log, self._segment, self._at, self._number)
 
     def _heading(self) -> bytes:
         heading = LogHeading(

@@ -52,7 +52,7 @@ def order_row(order: Order) -> tuple[Any, ...]:
         *asked,
         order.sent,
         order.updated,
-        order.state.value,
+        order.state._value_,  # `value` is a property written in Python
         order.reason,
         order.order_id,
         str(order.executed_lots),

@@ -205,15 +205,23 @@ _LAID_OVER = (
     ("reasons", _REASONS, ""),
     ("notes", _NOTES, ""),
 )
+#: the table that each operation changes
+_CHANGED = {
+    "order": "orders", "let_go": "orders", "fill": "fills", "send": "sends", "answered": "sends", "meta": "meta",
+    "parameter": "parameters", "reason": "reasons", "note": "notes",
+}  # fmt: skip
 
 
-def lay_over(db: sqlite3.Connection, commits: Iterable[tuple[Iterable[Operation], tuple[str, ...]]]) -> None:
+def lay_over(db: sqlite3.Connection, commits: Sequence[tuple[Sequence[Operation], tuple[str, ...]]]) -> None:
     """Make ``commits`` (operations, order fields) visible on a read-only connection as if they were in the tables.
 
     The commits are written to temporary tables. Temporary views with the names of the real tables combine old and new
-    rows.
+    rows. Tables that the commits do not change stay as they are.
     """
+    changed = {_CHANGED.get(name) for operations, _ in commits for name, _ in operations}
     for table, columns, key in _LAID_OVER:
+        if table not in changed:
+            continue
         db.execute(f"CREATE TEMP TABLE new_{table} ({columns})")
         names = ", ".join(row[1] for row in db.execute(f"PRAGMA main.table_info({table})"))
         older = f"WHERE {key} NOT IN (SELECT {key} FROM new_{table})" if key else ""

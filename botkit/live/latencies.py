@@ -16,10 +16,8 @@ If the exchange does not timestamp reports, each round trip is split in half.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,24 +100,27 @@ class Latencies:
         # keyed by client id: the timestamp of a fill not yet reported to strategies
         self._filled: OrderedDict[int, Nanos] = OrderedDict()
         self._written = 0
-        # inputs and outcomes waiting to be processed, in order
-        self._new: list[Callable[[], None]] = []
+        # inputs, and outcomes as (requests, fills), waiting to be processed, in order
+        self._new: list[tuple[Input | tuple[tuple[Request, ...], tuple[Fill, ...]], Nanos]] = []
 
     def came_out(self, requests: Iterable[Request], fills: Iterable[Fill], now: Nanos) -> None:
         """Record that a turn at ``now`` decided to send these requests and reported these fills to strategies."""
-        self._new.append(partial(self._decided, tuple(requests), tuple(fills), now))
+        self._new.append(((tuple(requests), tuple(fills)), now))
 
     def went_in(self, given: Input, now: Nanos) -> None:
         """Record that a turn at ``now`` received an input."""
-        self._new.append(partial(self._take, given, now))
+        self._new.append((given, now))
 
     def settle(self) -> None:
         """Process all new inputs and outcomes. Call this after the requests have been sent, because no order should
         wait for it.
         """
         new, self._new = self._new, []
-        for look in new:
-            look()
+        for given, now in new:
+            if isinstance(given, tuple):
+                self._decided(*given, now)
+            else:
+                self._take(given, now)
 
     def _decided(self, requests: tuple[Request, ...], fills: tuple[Fill, ...], now: Nanos) -> None:
         for fill in fills:
@@ -222,7 +223,7 @@ class Latencies:
             return
         self._written = measured
         with contextlib.suppress(OSError):
-            self._disk.files.write(self._path, json.dumps(self.document()).encode() + b"\n", durable=False)
+            self._disk.files.write(self._path, msgspec.json.encode(self.document()) + b"\n", durable=False)
 
 
 def _keep(table: OrderedDict[int, Any], key: int, value: Any) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
+import msgspec
+
 from botkit.engine.outcome import Outcome
 from botkit.engine.strategy.record import unkept
 from botkit.engine.view import EngineView
@@ -124,7 +126,7 @@ class Persistence:
                 if order is not None:
                     self._orders[client_id] = order
         self._reserve_ids(ID_BLOCK // 10)
-        states = list(self._states(books=self._heard or not requests))
+        states = self._states(books=self._heard or not requests)
         self._journal.commit(
             orders=self._orders.values(),
             fills=self._fills,
@@ -141,17 +143,24 @@ class Persistence:
 
     def _books(self) -> bytes | None:
         money = self._view.money
-        return _document(without_locks(money.document())).encode() if money.account and self.owns_books else None
+        if not money.account or not self.owns_books:
+            return None
+        books = without_locks(money.document())
+        try:
+            return msgspec.json.encode(books)
+        except OverflowError:  # an integer of more than 64 bits
+            return _document(books).encode()
 
-    def _states(self, *, books: bool) -> Iterable[tuple[str, bytes]]:
+    def _states(self, *, books: bool) -> list[tuple[str, bytes]]:
+        """Return the documents that have changed since they were last written."""
         written = self._written
+        changed = []
         document = self._books() if books else None
         if document is not None and written.get("portfolio") != document:
-            yield "portfolio", document
-        for name in self._view.names():
+            changed.append(("portfolio", document))
+        for name, kept in self._view.all_kept().items():
             key = f"strategy:{name}"
             try:
-                kept = self._view.kept(name)
                 text = _document(kept).encode() if any(kept.values()) else _NOTHING_KEPT
             except (TypeError, ValueError, RecursionError) as error:
                 if key not in self._unwritable:
@@ -159,7 +168,8 @@ class Persistence:
                     self.unwritable.append((name, unkept(kept["state"]) or str(error)))
                 continue
             if written.get(key) != text:
-                yield key, text
+                changed.append((key, text))
+        return changed
 
     def _reserve_ids(self, least: int) -> None:
         at = self._view.next_client_id

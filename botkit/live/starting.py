@@ -36,7 +36,7 @@ from botkit.live.start_refused import StartRefused
 from botkit.live.state_folder import JOURNAL_HALT
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.counts import counted
-from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder, SentBefore
+from botkit.model.inputs import Begin, BookedExecution, CancelOrphans, Restore, RestoredOrder, SentBefore
 from botkit.model.orders import LIVE_STATES, Order
 
 #: startup is aborted after this many consecutive requests, one second apart, for which no connection could be made
@@ -125,8 +125,9 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     # a bot without books has never owned anything; the first comparison creates its books
     for order in journal.orders(dict(parts.pairs), since=opened.began - REMEMBERED) if document is not None else ():
         if order.strategy in names:
-            executions = tuple((fill.price_ticks, fill.lots) for fill in journal.fills(order.client_id))
-            orders.append(RestoredOrder(order, executions))
+            fills = journal.fills(order.client_id)
+            booked = tuple(BookedExecution(fill.price_ticks, fill.lots, fill.fee_units) for fill in fills)
+            orders.append(RestoredOrder(order, booked))
         elif order.state in LIVE_STATES:
             gone.append(order)
     if gone and orphans == "refuse":

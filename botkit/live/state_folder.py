@@ -201,7 +201,7 @@ class StateFolder:
 
     def write_status(self, status: dict[str, Any]) -> None:
         """Write the bot's figures for `botkit status`."""
-        self.disk.files.write(self._status_path, json.dumps(status).encode(), durable=False)
+        self.disk.files.write(self._status_path, msgspec.json.encode(status), durable=False)
 
     def read_status(self) -> dict[str, Any] | None:
         """Return the figures that the bot last wrote, or None."""

@@ -7,7 +7,7 @@ run is a list of inputs with their times. Therefore all data that can affect a d
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -46,11 +46,19 @@ class AccountEvents(msgspec.Struct, frozen=True):
 # -- the stages of a run ----------------------------------------------------------------------------------------------
 
 
+class BookedExecution(NamedTuple):
+    """An execution that an earlier run booked. The fee is missing from recordings of older versions."""
+
+    price_ticks: int
+    lots: int
+    fee_units: int | None = None
+
+
 class RestoredOrder(msgspec.Struct, frozen=True):
-    """An order from an earlier run, with the (price ticks, lots) of its booked executions."""
+    """An order from an earlier run, with its booked executions."""
 
     order: Order
-    executions: tuple[tuple[int, int], ...] = ()
+    executions: tuple[BookedExecution, ...] = ()
 
 
 class SentBefore(msgspec.Struct, frozen=True, kw_only=True):

@@ -152,7 +152,7 @@ class FillRow(msgspec.Struct, frozen=True, gc=False):
         )
 
 
-class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
+class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A trade: the part of a strategy's position in a pair that was closed by one order, or a loop through several
     pairs.
 

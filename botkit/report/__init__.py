@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from botkit.report.html import render
+from botkit.report.html import render, render_parts
 from botkit.report.terminal import print_summary
 
-__all__ = ["print_summary", "render"]
+__all__ = ["print_summary", "render", "render_parts"]

@@ -11,17 +11,21 @@ from datetime import tzinfo
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos, to_datetime
 from botkit.model.money import UNIT
 from botkit.model.resolutions import RESOLUTIONS, fixed_length
 from botkit.model.results import BacktestResult, Curve, FillRow, IndicatorLine, OrderRow, PriceCandles
+from botkit.report.blocks import blocks_of, deltas_in_blocks, picked, rows_until
 from botkit.report.holdings import FloatArray, Holdings, IntArray
-from botkit.report.packing import column_of, deltas
+from botkit.report.packing import BLOCK_ROWS, deltas, joined_column, narrow
 from botkit.report.resting import longest, rested, resting_columns
 from botkit.report.trade_list import trade_columns
 
 ChartData: TypeAlias = dict[str, Any]
+#: for each candle, the index of a line's point
+PointArray: TypeAlias = npt.NDArray[np.int32]
 
 #: maximum numbers of points per equity curve (the bot's and each strategy's), pairs, and candles; each point takes 25
 #: to 50 bytes
@@ -98,20 +102,17 @@ def thin(curve: Curve, points_max: int) -> Curve:
     return Curve([curve.times[i] for i in rows], [curve.values[i] for i in rows])
 
 
-def ascending(times: Sequence[int]) -> list[int]:
+def ascending(times: Sequence[int] | IntArray) -> list[int]:
     """Return the indices of points at strictly increasing times. If several points fall within the same millisecond,
     the last is kept.
 
     If a clock change repeats an hour, only the first occurrence of the hour is kept, because the chart library refuses
     decreasing times.
     """
-    rows: list[int] = []
-    for i, time in enumerate(times):
-        if rows and time == times[rows[-1]]:
-            rows[-1] = i
-        elif not rows or time > times[rows[-1]]:
-            rows.append(i)
-    return rows
+    column = np.asarray(times, np.int64)
+    highest = np.flatnonzero(column == np.maximum.accumulate(column))
+    found: list[int] = highest[np.flatnonzero(np.diff(column[highest], append=np.iinfo(np.int64).max))].tolist()
+    return found
 
 
 def line(curve: Curve, local: LocalTimes, points_max: int, *, less: float = 0.0) -> ChartData:
@@ -141,13 +142,13 @@ def with_quiet_fills(candles: PriceCandles, fills: Sequence[FillRow], length: Na
     """
     if not candles.times or not fills:
         return candles
-    times = np.asarray(candles.times, np.int64)
     at = np.asarray([fill.time for fill in fills], np.int64)
-    rows = np.searchsorted(times, at, side="right") - 1
-    outside = (rows < 0) | (at >= times[np.maximum(rows, 0)] + length)
+    # a fill lies outside if the latest candle up to its time began a candle's length before it, or if there is none
+    outside = rows_until(candles.times, at) == rows_until(candles.times, at - length)
     starts = np.unique(at[outside] // length * length)
     if not len(starts):
         return candles
+    times = np.asarray(candles.times, np.int64)
     before = np.searchsorted(times, starts, side="right") - 1
     flat = np.where(before < 0, candles.open[0], np.asarray(candles.close)[np.maximum(before, 0)])
     order = np.argsort(np.concatenate((times, starts)), kind="stable")
@@ -173,17 +174,33 @@ def join_candles(candles: PriceCandles, candles_max: int) -> PriceCandles:
     if n <= candles_max:
         return candles
     step = -(-n // candles_max)
-    cuts = [slice(i, i + step) for i in range(0, n, step)]
-    return PriceCandles(
-        candles.pair,
-        candles.width * step,
-        array("q", [candles.times[c.start] for c in cuts]),
-        array("d", [candles.open[c.start] for c in cuts]),
-        array("d", [max(candles.high[c]) for c in cuts]),
-        array("d", [min(candles.low[c]) for c in cuts]),
-        array("d", [candles.close[c][-1] for c in cuts]),
-        array("d", [sum(candles.volume[c]) for c in cuts] if candles.volume else []),
+    joined = PriceCandles(
+        candles.pair, candles.width * step, array("q"), array("d"), array("d"), array("d"), array("d"), array("d")
     )
+    for cut in blocks_of(n, max(1, BLOCK_ROWS // step) * step):
+        firsts = np.arange(0, cut.stop - cut.start, step)
+        lasts = np.append(firsts[1:], cut.stop - cut.start) - 1
+        opens, highs, lows, closes = (
+            np.asarray(column[cut], float) for column in (candles.open, candles.high, candles.low, candles.close)
+        )
+        for column, values in (
+            (joined.times, np.asarray(candles.times[cut], np.int64)[firsts]),
+            (joined.open, opens[firsts]),
+            (joined.high, np.maximum.reduceat(highs, firsts)),
+            (joined.low, np.minimum.reduceat(lows, firsts)),
+            (joined.close, closes[lasts]),
+            (joined.volume, _summed(np.asarray(candles.volume[cut], float), step)),
+        ):
+            assert isinstance(column, array)
+            column.frombytes(values.tobytes())
+    return joined
+
+
+def _summed(values: FloatArray, step: int) -> FloatArray:
+    """Return the sums of every ``step`` values, added one after the other."""
+    padded = np.zeros(-(-len(values) // step) * step)
+    padded[: len(values)] = values
+    return sum(padded.reshape(-1, step).T, np.zeros(len(padded) // step))
 
 
 def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> ChartData:
@@ -194,7 +211,7 @@ def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> ChartData:
     """
     joined: dict[tuple[int, int], list[int]] = {}
     if fills:
-        at = np.searchsorted(np.asarray(candles.times, np.int64), [fill.time for fill in fills], side="right") - 1
+        at = rows_until(candles.times, np.asarray([fill.time for fill in fills], np.int64)) - 1
         for row, fill in zip(np.maximum(at, 0).tolist(), fills, strict=True):
             sums = joined.setdefault((row, 1 if fill.side == "buy" else -1), [0, 0, 0])
             sums[0] += 1
@@ -202,13 +219,15 @@ def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> ChartData:
             sums[2] += fill.lots * fill.price_ticks
     scale = 10**candles.pair.rules.price_decimals
     found = sorted(joined.items())
+    closes = picked(candles.close, np.array([row for (row, _), _ in found], np.int64)).tolist()
     return {
         "row": deltas([row for (row, _), _ in found]),
         "side": [side for (_, side), _ in found],
         "fills": [number for _, (number, _, _) in found],
         "lots": [lots for _, (_, lots, _) in found],
         "price": [
-            _whole_if_exact(value, lots) - round(candles.close[row] * scale) for (row, _), (_, lots, value) in found
+            _whole_if_exact(value, lots) - round(close * scale)
+            for (_, (_, lots, value)), close in zip(found, closes, strict=True)
         ],
     }
 
@@ -219,31 +238,37 @@ def _whole_if_exact(value: int, lots: int) -> float:
     return ticks if not rest else round(ticks + rest / lots, 4)
 
 
-def points_in_force(candles: PriceCandles, found: IndicatorLine) -> IntArray:
+def points_in_force(candles: PriceCandles, found: IndicatorLine) -> PointArray:
     """For each candle, return the index of a line's last point up to the candle's end, or -1 before the first point.
 
     Values are placed at the candles' times, because the chart library would leave a gap in the candles at any other
     time. The value of an indicator on longer bars stays in force until its next bar.
     """
-    times, points = np.asarray(candles.times, np.int64), np.asarray(found.times, np.int64)
-    if not len(times):
-        return times
-    stops = np.searchsorted(points, np.append(times[1:], times[-1] + candles.width))
-    return np.where(stops > np.searchsorted(points, times[0]), stops - 1, -1)
+    points, count = np.asarray(found.times, np.int64), len(candles.times)
+    in_force = np.full(count, -1, np.int32)
+    for cut in blocks_of(count):
+        ends = np.asarray(candles.times[cut.start + 1 : cut.stop + 1], np.int64)
+        if cut.stop == count:
+            ends = np.append(ends, candles.times[count - 1] + candles.width)
+        stops = np.searchsorted(points, ends)
+        in_force[cut] = np.where(stops > np.searchsorted(points, candles.times[0]), stops - 1, -1)
+    return in_force
 
 
-def in_force(values: Sequence[float], points: IntArray) -> ChartData:
+def in_force(values: Sequence[float], points: PointArray) -> ChartData:
     """Return a line's values in columns: the index of the first candle with a value, then the values as differences of
     scaled integers.
     """
     first = int((points >= 0).argmax())
     points = points[first:]
-    used = set(np.unique(points).tolist())
-    known = [rounded(value) if point in used else 0.0 for point, value in enumerate(values)]
+    used = np.zeros(len(values), bool)
+    used[points] = True
+    known = [rounded(value) if is_used else 0.0 for value, is_used in zip(values, used.tolist(), strict=True)]
     largest = max(map(abs, known), default=0.0)
     decimals = max(0, LINE_DIGITS - (math.floor(math.log10(largest)) + 1)) if largest else 0
     whole = np.array([round(value * 10**decimals) for value in known], np.int64)
-    return {"first": first, "decimals": decimals, "v": deltas(whole[points])}
+    column = deltas_in_blocks(whole[points[cut]] for cut in blocks_of(len(points)))
+    return {"first": first, "decimals": decimals, "v": column}
 
 
 def line_charts(candles: PriceCandles, lines: Sequence[IndicatorLine]) -> list[ChartData]:
@@ -286,22 +311,25 @@ def pair_chart(
     """
     whole = with_quiet_fills(candles, [*fills, *(simulated or ())], max(bar, candles.width))
     candles = join_candles(whole, candles_max)
-    times = local.column(candles.times)
-    if not (np.diff(times) > 0).all():
-        rows = ascending(times.tolist())
-        times = times[rows]
+    times = [local.column(candles.times[cut]) for cut in blocks_of(len(candles.times))]
+    ends = np.array([end for block in times for end in (block[0], block[-1])], np.int64)
+    if not ((np.diff(ends) > 0).all() and all((np.diff(block) > 0).all() for block in times)):
+        joined = np.concatenate(times)
+        rows = ascending(joined)
+        times = [joined[rows]]
         names = ("open", "high", "low", "close") + (("volume",) if candles.volume else ())
-        figures = {name: array("d", [getattr(candles, name)[i] for i in rows]) for name in names}
-        candles = PriceCandles(candles.pair, candles.width, array("q", [candles.times[i] for i in rows]), **figures)
+        figures = {name: array("d", np.asarray(getattr(candles, name))[rows].tobytes()) for name in names}
+        kept = array("q", np.asarray(candles.times, np.int64)[rows].tobytes())
+        candles = PriceCandles(candles.pair, candles.width, kept, **figures)
     return {
         "pair": str(candles.pair),
         "base": candles.pair.base.upper(),
         "decimals": candles.pair.rules.price_decimals,
         "width": max(bar, candles.width) // NS_PER_MS,
         "joined": candles.width > whole.width,
-        "t": deltas(times),
+        "t": deltas_in_blocks(times),
         **_price_columns(candles),
-        **_volume_columns(candles.volume if any(candles.volume) else ()),
+        **_volume_columns(candles.volume),
         "places": candles.pair.rules.amount_decimals,
         "marks": marks(candles, fills if candles.times else ()),
         "simulated": None if simulated is None else marks(candles, simulated if candles.times else ()),
@@ -312,12 +340,19 @@ def pair_chart(
 
 
 def _volume_columns(volume: Sequence[float]) -> ChartData:
-    """Return volumes with four significant digits (three if there are many), as integers and powers of ten."""
-    values = np.asarray(volume, float)
-    digits_kept = 4 if len(values) <= CANDLES_MANY else 3
-    powers = np.floor(np.log10(np.where(values > 0, values, 1.0))).astype(np.int64) - (digits_kept - 1)
-    digits = np.rint(values / 10.0**powers).astype(np.int64)
-    return {"volume": column_of(digits), "volume_power": column_of(powers)}
+    """Return volumes with four significant digits (three if there are many), as integers and powers of ten. Without any
+    volume, the columns are empty.
+    """
+    digits_kept = 4 if len(volume) <= CANDLES_MANY else 3
+    digits, powers = [], []
+    for cut in blocks_of(len(volume)):
+        values = np.asarray(volume[cut], float)
+        power = np.floor(np.log10(np.where(values > 0, values, 1.0))).astype(np.int64) - (digits_kept - 1)
+        digits.append(narrow(np.rint(values / 10.0**power).astype(np.int64)))
+        powers.append(narrow(power))
+    if not any(block.any() for block in digits):
+        return {"volume": [], "volume_power": []}
+    return {"volume": joined_column(digits), "volume_power": joined_column(powers)}
 
 
 def _price_columns(candles: PriceCandles) -> ChartData:
@@ -330,14 +365,17 @@ def _price_columns(candles: PriceCandles) -> ChartData:
         found: IntArray = np.rint(np.asarray(column, float) * scale).astype(np.int64)
         return found
 
-    # build one column at a time, because each takes 8 MB for a million candles
-    opens, closes = ticks(candles.open), ticks(candles.close)
-    before = np.concatenate(([0], closes[:-1])) if len(closes) else closes
-    columns: ChartData = {"c": deltas(closes), "o": column_of(opens - before)}
-    del before
-    columns["h"] = column_of(ticks(candles.high) - np.maximum(opens, closes))
-    columns["l"] = column_of(np.minimum(opens, closes) - ticks(candles.low))
-    return columns
+    columns: dict[str, list[npt.NDArray[np.integer[Any]]]] = {"c": [], "o": [], "h": [], "l": []}
+    last = 0
+    for cut in blocks_of(len(candles.close)):
+        opens, closes = ticks(candles.open[cut]), ticks(candles.close[cut])
+        before = np.concatenate(([last], closes[:-1]))
+        last = int(closes[-1])
+        columns["c"].append(narrow(closes - before))
+        columns["o"].append(narrow(opens - before))
+        columns["h"].append(narrow(ticks(candles.high[cut]) - np.maximum(opens, closes)))
+        columns["l"].append(narrow(np.minimum(opens, closes) - ticks(candles.low[cut])))
+    return {name: joined_column(found) for name, found in columns.items()}
 
 
 def hold_at(result: BacktestResult, times: IntArray) -> tuple[list[float] | None, bool]:
@@ -360,14 +398,16 @@ def hold_at(result: BacktestResult, times: IntArray) -> tuple[list[float] | None
     scale = opening / candles.open[0]
     own = bar_length(result, candles)
     length = max(own, candles.width)
-    starts = np.asarray(candles.times, np.int64)
-    ends = np.concatenate((starts[:1], np.minimum(starts + length, result.end)))
-    values = np.concatenate(([float(opening)], np.asarray(candles.close, float) * scale))
-    is_exact = own >= candles.width
-    if not is_exact:
-        return _between(ends, values, times), False
-    rows = np.maximum(np.searchsorted(ends, times, side="right") - 1, 0)
-    return [shown(value) for value in values[rows].tolist()], True
+    if own < candles.width:
+        starts = np.asarray(candles.times, np.int64)
+        ends = np.concatenate((starts[:1], np.minimum(starts + length, result.end)))
+        return _between(
+            ends, np.concatenate(([float(opening)], np.asarray(candles.close, float) * scale)), times
+        ), False
+    # the last candle that has ended determines the value; before the first end, it is the opening equity
+    ended = np.where(times < result.end, rows_until(candles.times, times - length), len(candles.times))
+    values = np.where(ended > 0, picked(candles.close, np.maximum(ended - 1, 0)) * scale, float(opening))
+    return [shown(value) for value in values.tolist()], True
 
 
 def bar_length(result: BacktestResult, candles: PriceCandles) -> Nanos:

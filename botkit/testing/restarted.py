@@ -22,7 +22,7 @@ from botkit.live.journal_rows import ORDER_FIELDS, order_of, order_row
 from botkit.live.persistence import without_locks
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.columns import MarketColumns
-from botkit.model.inputs import Begin, Restore, RestoredOrder
+from botkit.model.inputs import Begin, BookedExecution, Restore, RestoredOrder
 from botkit.model.orders import LIVE_STATES, RESTING_STATES, Order
 from botkit.tape.feed import Slice
 
@@ -60,7 +60,7 @@ def run_restarted(parts: BacktestParts, at: Nanos) -> Restarted | str | None:
 
 class _RestartedRun(Run):
     def __init__(self, parts: BacktestParts, at: Nanos) -> None:
-        self._executions: dict[int, list[tuple[int, int]]] = {}
+        self._executions: dict[int, list[BookedExecution]] = {}
         super().__init__(parts, parts.reading, DecisionLog(), lambda level, text, now: None)
         self._wanted = at
         self._first_states = self._states()
@@ -82,7 +82,9 @@ class _RestartedRun(Run):
     def _observe(self, out: Outcome, now: Nanos) -> None:
         """Record executions, as a journal does. Other events are not recorded, because only the orders are compared."""
         for fill in out.fills:
-            self._executions.setdefault(fill.order.client_id, []).append((fill.price_ticks, fill.lots))
+            self._executions.setdefault(fill.order.client_id, []).append(
+                BookedExecution(fill.price_ticks, fill.lots, fill.fee_units)
+            )
 
     def _slices(self) -> Iterator[Slice]:
         """Split the data at the times at which the bot may restart."""

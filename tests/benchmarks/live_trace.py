@@ -95,6 +95,7 @@ class _Tracer:
         self._way: list[CodeType] | None = None  # calls in all steps since the last message was read
         self._is_ordered = False
         self._events = 0  # events received since that message
+        self._before_step = 0  # events received before this step
         self._text, self._order = Stream._frame.__code__, Strategy.buy.__code__
         self._run = asyncio.Handle._run.__code__
 
@@ -105,7 +106,10 @@ class _Tracer:
                 self._end_step()
             elif code.co_filename.startswith(PACKAGE):
                 self._step.append(code)
-                if code is self._order and (self._way is not None or self._text in self._step):
+                if code is self._order and self._text in self._step:  # this step's own message
+                    self._is_ordered, self._way = True, []
+                    self._events -= self._before_step
+                elif code is self._order and self._way is not None:
                     self._is_ordered = True
             elif code.co_name in LIVES:
                 self._events += 1
@@ -118,8 +122,9 @@ class _Tracer:
 
     def _end_step(self) -> None:
         step, self._step = self._step, []
+        self._before_step = self._events
         if self._text in step and (not self._is_ordered or self._way is None):
-            self._way, self._events = step, 0
+            self._way, self._events, self._before_step = step, 0, 0
         elif self._way is not None:
             self._way += step
 

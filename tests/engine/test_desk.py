@@ -426,6 +426,21 @@ def test_only_the_latest_of_several_replacements_is_sent() -> None:
     assert b.s.open_orders() == [third]
 
 
+def test_replacing_a_pending_replacement_does_not_order_again_what_has_filled_since() -> None:
+    b = bot()
+    old = b.rest(buy(b))
+    first = b.s.replace(old, price=910)
+    b.end_turn()
+    b.execute(old, 4_000)
+    b.push(old, 1, 4_000)
+    second = b.s.replace(first, price=920)
+    b.end_turn()
+    b.execute(old, 1_000)
+    b.push(old, 3, 5_000)
+    assert second.state is OrderState.SENDING
+    assert second.amount_lots == 5_000
+
+
 def test_a_pending_replacement_can_be_cancelled() -> None:
     b = bot()
     old = b.rest(buy(b))

@@ -83,3 +83,28 @@ def test_a_line_restarts_when_its_fields_change() -> None:
     other.add(2, (1.0, 2.0))
     lines = [(found.name, found.field, found.values) for found in store.lines()]
     assert lines == [("signal", "lower", [1.0]), ("signal", "upper", [2.0])]
+
+
+@given(
+    sizes=st.lists(st.integers(0, 40), max_size=12),
+    points_max=st.integers(2, 9),
+    whole_run=st.booleans(),
+    singles=st.booleans(),
+)
+def test_many_points_at_once_leave_the_line_that_single_points_leave(
+    sizes: list[int], points_max: int, whole_run: bool, singles: bool
+) -> None:
+    one = PlotLine("price", (), points_max, whole_run=whole_run)
+    many = PlotLine("price", (), points_max, whole_run=whole_run)
+    at = 0
+    for size in sizes:
+        times = list(range(at, at + size))
+        at += size
+        for time in times:
+            one.add(time, float(time))
+        if singles and size == 1:
+            many.add(times[0], float(times[0]))
+        else:
+            many.extend(times, [float(time) for time in times])
+        assert list(many.columns()) == list(one.columns())
+        assert many.skips == one.skips

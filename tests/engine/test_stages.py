@@ -306,6 +306,30 @@ def test_an_unsent_order_from_an_earlier_run_is_dropped() -> None:
     assert [order.client_id for order in b.engine.view.orders()] == [2]
 
 
+def test_an_order_whose_create_was_in_flight_when_the_bot_died_still_expires() -> None:
+    order = Order(
+        OrderSpec(
+            client_id=1,
+            strategy="s0",
+            pair=BTC,
+            side=Side.BUY,
+            type=OrderType.LIMIT,
+            created=T0 - S,
+            price_ticks=900,
+            amount_lots=20_000,
+            expires=T0 + 5 * S,
+        )
+    )
+    order.move(OrderState.SENDING, T0 - S)
+    order.sent = T0 - S
+    b = Bot(Listener(), first_client_id=2, start=False)
+    b.begin(Restore(balances=b.balances, orders=(RestoredOrder(order),)))
+    b.push(order, 0)
+    assert order.state is OrderState.OPEN
+    assert not cancelled_ids(b.to(4.9))
+    assert cancelled_ids(b.to(5)) == [1]
+
+
 def test_the_trading_day_changes_even_without_loss_limits() -> None:
     b = Bot(Listener(start=lambda s: None))
     assert b.engine.wake_at() == T0 + NS_PER_DAY

@@ -181,7 +181,7 @@ def die(*arguments, **options):
 if sys.argv[2] == "written":
     os.fsync = die
 elif sys.argv[2] == "synced":
-    Path.replace = die
+    os.replace = die
 StateFolder(Path(sys.argv[1])).set_halt(KeptHalt(kind="panic", reason="botkit panic", time=1))
 die()
 """

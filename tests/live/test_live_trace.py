@@ -12,8 +12,8 @@ import botkit.engine.engine
 from tests.benchmarks.live_trace import LIVES, ways
 
 #: for an order sent in on_book; the calls needed for a trades frame grow with the number of trades in it
-CALLS_MOST = 146
-FILES_MOST = {"on_book": 55, "on_trade": 57}
+CALLS_MOST = 122
+FILES_MOST = {"on_book": 50, "on_trade": 53}
 #: allowance for a timer or another event loop task that runs between the steps
 CALLS_ROOM, FILES_ROOM = 15, 3
 

@@ -14,6 +14,7 @@ from botkit.engine.market import quiet_books
 from botkit.engine.rooms import REJECTIONS_MAX
 from botkit.live import commands
 from botkit.live.background import OnLoop, Threads
+from botkit.live.bot import Bot
 from botkit.live.journal import Journal
 from botkit.live.keeper import Keeper
 from botkit.live.panic import hold_back, panic
@@ -473,7 +474,80 @@ async def test_simultaneous_events_are_processed_in_the_documented_order(
         went_in(given, now)
 
     monkeypatch.setattr(bot, "went_in", seeing)
+    bot.driver.wake()  # otherwise the first would be processed at once
     for event in (trade, book, balances):
         bot.driver.sink(event)
     await until(lambda: len(seen) == 3)
     assert seen == ["AccountEvents", "OrderBook", "Trade"]
+
+
+async def _books_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[Bot, list[OrderBook], list[OrderBook]]:
+    """Return a bot with nothing to do, three books, and the list of those among them that it has processed."""
+    bot = await world.start()
+    pair = puppet(bot).pair
+    books = [OrderBook(pair, i, ((1, 1),), ((2, 1),)) for i in range(3)]
+    seen: list[OrderBook] = []
+    went_in = bot.went_in
+
+    def seeing(given: Input, now: int) -> None:
+        if any(given is book for book in books):
+            seen.append(given)  # type: ignore[arg-type]
+        went_in(given, now)
+
+    monkeypatch.setattr(bot, "went_in", seeing)
+    await asyncio.sleep(0.001)  # what the start scheduled is done
+    return bot, books, seen
+
+
+async def test_a_book_that_arrives_alone_is_processed_at_once_and_those_behind_it_in_one_later_pass(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot, books, seen = await _books_seen(world, monkeypatch)
+    commits: list[int] = []
+    dispatch = bot.driver._dispatch
+    monkeypatch.setattr(bot.driver, "_dispatch", lambda *given: (commits.append(len(seen)), dispatch(*given)))
+    bot.driver.sink(books[0])
+    assert seen == books[:1]
+    bot.driver.sink(books[1])
+    bot.driver.sink(books[2])
+    assert seen == books[:1]
+    await until(lambda: len(seen) == 3)
+    assert seen == books
+    assert commits[:2] == [1, 3], "books that have waited together share a commit"
+
+
+async def test_a_book_waits_for_what_the_event_loop_runs_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    bot, books, _ = await _books_seen(world, monkeypatch)
+    balances = BalanceReport({})
+    order: list[str] = []
+    went_in = bot.went_in
+
+    def ordered(given: Input, now: int) -> None:
+        if given is books[0] or (type(given) is AccountEvents and balances in given.events):
+            order.append(type(given).__name__)
+        went_in(given, now)
+
+    monkeypatch.setattr(bot, "went_in", ordered)
+    asyncio.get_running_loop().call_soon(bot.driver.sink, balances)  # as if its stream's task were ready, too
+    bot.driver.sink(books[0])
+    await until(lambda: len(order) == 2)
+    assert order == ["AccountEvents", "OrderBook"]
+
+
+async def test_a_book_that_arrives_during_a_turn_is_not_processed_within_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot, books, seen = await _books_seen(world, monkeypatch)
+    turns: list[int] = []
+    went_in = bot.went_in
+
+    def delivering(given: Input, now: int) -> None:
+        turns.append(bot.driver.turns)
+        if given is books[0]:
+            bot.driver.sink(books[1])
+        went_in(given, now)
+
+    monkeypatch.setattr(bot, "went_in", delivering)
+    bot.driver.sink(books[0])
+    await until(lambda: len(seen) == 2)
+    assert turns[1] == turns[0] + 1

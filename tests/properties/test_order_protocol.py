@@ -14,6 +14,7 @@ import pytest
 from botkit.engine.orders.desk import OrderDesk
 from botkit.engine.orders.executions import Executions
 from botkit.engine.orders.resolution import Case, Resolution
+from botkit.model.events import TradeReport
 from botkit.model.orders import FINAL_STATES, OrderState, Side
 from botkit.model.requests import Answer, Ending
 from tests.engine_world import BTC, RICH, T0, Bot, Listener, S
@@ -198,9 +199,10 @@ def test_a_mutant_that_trusts_the_answer_to_a_cancel_is_caught(monkeypatch: pyte
 
 @replaces_code
 def test_a_mutant_that_identifies_executions_only_by_id_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def naive(self: Executions, report: Any, *, listed: bool) -> bool:
-        key = (listed, report.trade_id)
-        return self.known.setdefault(key, len(self.known)) == len(self.known) - 1
+    def naive(self: Executions, report: TradeReport, *, listed: bool) -> TradeReport | None:
+        is_new = (listed, report.trade_id) not in self.known
+        self.known[listed, report.trade_id] = ()
+        return report if is_new else None
 
-    monkeypatch.setattr(Executions, "is_new", naive)
+    monkeypatch.setattr(Executions, "take", naive)
     assert caught()

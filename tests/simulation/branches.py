@@ -53,7 +53,7 @@ BRANCHES: Final = (
         "a cancel waited for its order's id", _DESK,
         "        if order.cancel_requested and order.state not in FINAL_STATES:\n            self._router.cancel(",
     ),
-    Branch("an execution was reported twice", _DESK, ".is_new(report, listed=False):\n            return"),
+    Branch("an execution was reported twice", _DESK, "if new is None:\n            return"),
     Branch("a final report waited for its executions", _DESK, "self._final_reports[order.client_id] = report"),
     Branch(
         "an order was read, for its push was overdue", _DESK,
@@ -62,7 +62,7 @@ BRANCHES: Final = (
     Branch("executions were read, for their push was overdue", _DESK, "            self._read_trades(order, now)"),
     Branch(
         "an execution that the stream had missed was booked", _DESK,
-        "if executions.is_new(report, listed=True):\n                self._book(",
+        "if new is not None:\n                self._book(",
     ),
     Branch("an order was read in vain", _DESK, "self._follow(order, now + READ_AFTER * min("),
     Branch(

@@ -12,9 +12,10 @@ The invariants are numbered:
 from __future__ import annotations
 
 import os
+import sqlite3
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -62,6 +63,9 @@ class Books:
         #: client IDs whose rows were in a lost commit; the loss cannot be detected, because the exchange never had
         #: these orders
         self.excused: set[int] = set()
+        #: client IDs of orders that the exchange accepted and called refused: the bot may hold them for rejected until
+        #: they turn up
+        self.called_refused: set[int] = set()
         #: True once a journal was restored from a copy that lacks requests which the windows still count
         self.excuses_rates = False
 
@@ -131,7 +135,7 @@ class Books:
         rules = {pair: pair.rules for pair in self._venue.pairs.values()}
         total: int = self._account.total[base] - self._moved.get(base, 0)
         for order in self._account.open.values():
-            if order.is_buy and order.pair.base == base:
+            if order.is_buy and order.pair.base == base and order.new.client_id not in self.called_refused:
                 total += rules[order.pair].base_units(order.remaining_lots)
         return total
 
@@ -153,6 +157,8 @@ class Books:
         if order_id is None:
             return
         order = self._account.orders[order_id]
+        if state == "rejected" and client_id in self.called_refused:
+            return
         if order.state in _LIVING or state in _NEVER_THERE:
             raise Broken(f"I3: the bot holds {client_id} for {state}, and the exchange has {order!r}")
 
@@ -166,7 +172,8 @@ class Books:
                 continue
             if row is None:
                 raise Broken(f"I2: the journal has no row of {order.new.client_id}")
-            if row["final"] and order.state in _LIVING:
+            is_called_refused = row["state"] == "rejected" and order.new.client_id in self.called_refused
+            if row["final"] and order.state in _LIVING and not is_called_refused:
                 raise Broken(f"I3: the row of {order.new.client_id} is {row['state']}, and its order lives: {order!r}")
             self._check_amounts(order, row)
         for currency, total in self._account.total.items():
@@ -201,6 +208,8 @@ class Books:
             row = rows.get(client_id)
             if row is None:
                 continue
+            if row["state"] == "rejected" and client_id in self.called_refused and order.state not in _LIVING:
+                continue  # somebody, such as the guard, ended it before it turned up
             if row["state"] != order.state.value:
                 found.append(f"{client_id} is {row['state']} in the journal and {order.state.value} at the exchange")
             if int(row["executed_lots"]) != order.executed_lots:
@@ -230,6 +239,18 @@ class Books:
             there = 0 if order_id is None else self._account.orders[order_id].executed_lots
             if lots > there:
                 raise Broken(f"I10: {lots} lots of {client_id} were told as filled, and {there} are")
+
+    def check_replaced(self, replaced: Mapping[str, Sequence[int]]) -> None:
+        """Check that no replacement has ordered again what its old order had filled. ``replaced`` is, by the client id
+        of the replacement, the old order and the lots that the two may have together. Raises Broken.
+        """
+        for client_id, (old_id, most) in replaced.items():
+            new, old = self._by_client_id.get(int(client_id)), self._by_client_id.get(old_id)
+            if new is None or old is None:
+                continue
+            filled, ordered = self._account.orders[old].executed_lots, self._account.orders[new].original_lots
+            if filled + ordered > most:
+                raise Broken(f"replace: {filled} lots of {old_id} filled, and {client_id} is {ordered} of {most} lots")
 
     def check_recovered(
         self, words: str, demands: bool, before: Mapping[int, Any], now: Mapping[int, Any], *, starts_over: bool = False
@@ -288,7 +309,10 @@ class Journaled:
         try:
             self.rows = {int(row["client_id"]): row for row in journal.order_rows()}
             #: the filled lots that were reported to the strategy, by client ID
-            self.told = _told(journal.document(_STRATEGY))
+            kept = journal.document(_STRATEGY)
+            self.told = _told(kept)
+            #: which order each replacement replaces, and the lots that the two may have together
+            self.replaced: dict[str, list[int]] = {} if kept is None else dict(kept["state"].get("replaced", {}))
             #: the lots in an order's fills, by client ID
             self.filled: dict[int, int] = {}
             for fill in journal.fills():
@@ -321,6 +345,7 @@ class Followed:
     def __init__(self, path: Path) -> None:
         """Start following the journal at ``path``. Raises JournalError and Broken."""
         self._path = path
+        self._segments = f"{path}-log-"
         self._file = -1
         self._begin()
 
@@ -334,8 +359,8 @@ class Followed:
         self._read()
         while self._open(self._segment + 1):
             self._read()
-        if not self._name(self._segment).exists():  # the bot has exited, or a new bot has started
-            self._begin()
+        if not os.path.exists(f"{self._segments}{self._segment:08d}"):  # noqa: PTH110  at every order
+            self._begin()  # the bot has exited, or a new bot has started
         return self
 
     def close(self) -> None:
@@ -345,22 +370,30 @@ class Followed:
             self._file = -1
 
     def _begin(self) -> None:
-        base = Journaled(self._path)
-        self.rows: dict[int, dict[str, Any]] = base.rows
-        self._told, self._kept = base.told, None
-        self._segment = self._at = self._number = 0
-        for path in sorted(self._path.parent.glob(f"{self._path.name}-log-*"), reverse=True):
-            if self._open(int(path.name[-8:])):
-                self._read()
-                break
-
-    def _name(self, segment: int) -> Path:
-        return self._path.with_name(f"{self._path.name}-log-{segment:08d}")
+        self.close()
+        db = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, isolation_level=None)
+        try:
+            db.execute("BEGIN")
+            found = db.execute("SELECT * FROM orders ORDER BY created, client_id")
+            names = [column[0] for column in found.description]
+            self.rows: dict[int, dict[str, Any]] = {row[0]: dict(zip(names, row, strict=True)) for row in found}
+            kept = dict(db.execute("SELECT key, value FROM meta WHERE key IN (?, 'log')", (_STRATEGY,)))
+        finally:
+            db.close()
+        self._told = _told(msgspec.json.decode(kept[_STRATEGY])) if _STRATEGY in kept else {}
+        self._kept = None
+        # SQLite has all commits before this place in the log
+        place = msgspec.json.decode(kept["log"])
+        self._segment, self._at, self._number = place["segment"] - 1, 0, 0
+        if self._open(place["segment"]):
+            if place["offset"]:
+                self._at, self._number = place["offset"], place["number"]
+            self._read()
 
     def _open(self, segment: int) -> bool:
         """Open the given segment and return True if the segment exists and is complete enough."""
         try:
-            file = os.open(self._name(segment), os.O_RDONLY)
+            file = os.open(f"{self._segments}{segment:08d}", os.O_RDONLY)
         except FileNotFoundError:
             return False
         content = os.pread(file, 4096, 0)
@@ -412,6 +445,26 @@ def check_fills(rows: Mapping[int, Mapping[str, Any]], filled: Mapping[int, int]
         lots = filled.get(client_id, 0)
         if int(row["executed_lots"]) != lots:
             raise Broken(f"I5: {row['executed_lots']} lots of {client_id} are executed, and its fills are {lots}")
+
+
+def wrong_positions(books: Mapping[str, Any]) -> list[str]:
+    """Compare the positions in a bot's books with its funds, where each strategy has its own capital. Return the
+    differences: the coins of a strategy are in its positions, and its positions lock what its orders lock.
+    """
+    found = []
+    for strategy, positions in books["positions"].items():
+        coins: dict[str, list[int]] = {}
+        for pair, (amount, _, _, locked, *_) in positions.items():
+            held = coins.setdefault(pair.partition("_")[0], [0, 0])
+            held[0] += amount
+            held[1] += locked
+        for currency, (amount, locked) in coins.items():
+            available, in_orders, _, claims = books["ledger"]["parts"][strategy].get(currency, (0, 0, 0, 0))
+            if amount != available + in_orders + claims:
+                found.append(f"{strategy} has {available + in_orders + claims} of {currency}, in positions {amount}")
+            if locked != in_orders:
+                found.append(f"orders of {strategy} lock {in_orders} of {currency}, its positions {locked}")
+    return found
 
 
 #: a process suspended for at least this long must read from the exchange before it sends an order

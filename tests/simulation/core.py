@@ -27,10 +27,11 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, Connection, ConnectionState, OrderBook, OrderReport, TradeReport
 from botkit.model.extension import ExchangeFacts
 from botkit.model.pairs import Pair
-from botkit.model.requests import Answer, Ending, ListOrders, Request
+from botkit.model.requests import Answer, Ending, GetOrder, ListOrders, OrderAck, Request
 from tests.simulation.loop import PROCESS, VirtualLoop
 from tests.simulation.machine import VirtualClock
 from tests.simulation.market import market_source
+from tests.simulation.plan import REFUSED_THOUGH_DONE
 from tests.simulation.plan import Fault as PlannedFault
 
 _TIMEOUT_S = 5.0
@@ -63,6 +64,8 @@ class CoreExchange:
         self.facts = facts
         self.faults = Faults(options.seed)
         self.adapters: list[CoreAdapter] = []
+        #: client ids of orders that were accepted and called refused
+        self.called_refused: set[int] = set()
         #: no message is delivered before this loop time
         self.stalled_until = 0.0
         self.slow_s = 0.0
@@ -148,21 +151,26 @@ class CoreExchange:
         asked = request
 
         def on_answer(answer: Answer, at: Nanos) -> None:
-            self._answer(msgspec.structs.replace(answer, request_id=asked.id), struck, reply)
+            answer = msgspec.structs.replace(answer, request_id=asked.id)
+            self._answer(answer, struck, reply, asks_for_one=isinstance(asked, GetOrder))
 
         self.venue.submit(
             self._account, lambda number: msgspec.structs.replace(asked, id=number), self.now(), on_answer
         )
         self.advance()
 
-    def _answer(self, answer: Answer, struck: dict[str, Fault], reply: Callable[[Answer], None]) -> None:
+    def _answer(
+        self, answer: Answer, struck: dict[str, Fault], reply: Callable[[Answer], None], *, asks_for_one: bool
+    ) -> None:
         if "lost_answer" in struck:
             return
         wait_s = (
             sum(self.faults.wait_ms(struck[kind]) for kind in ("delay_answer", "slow_body") if kind in struck) / 1000
         )
         unclear = next((kind for kind in _UNCLEAR if kind in struck), None)
-        if unclear is not None:
+        if unclear == "error_after" and struck[unclear].value == REFUSED_THOUGH_DONE:
+            answer = self._call_refused(answer)
+        elif unclear is not None:
             status, text = _UNCLEAR[unclear]
             answer = Answer(request_id=answer.request_id, outcome=Ending.UNKNOWN, status=status, text=text)
         elif isinstance(answer.body, tuple):
@@ -172,8 +180,24 @@ class CoreExchange:
                 rows = [row for row in rows if getattr(row, "created", getattr(row, "time", 0)) <= edge]
             if "shuffled" in struck:
                 self._chance.shuffle(rows)
-            answer = msgspec.structs.replace(answer, body=tuple(rows))
+            if asks_for_one and not rows:  # as the adapter does with an order that the exchange does not show
+                answer = Answer(request_id=answer.request_id, outcome=Ending.REFUSED, status=404, text="no such order")
+            else:
+                answer = msgspec.structs.replace(answer, body=tuple(rows))
         self._reply(reply, answer, wait_s)
+
+    def _call_refused(self, answer: Answer) -> Answer:
+        """Return a refusal of an order that the exchange has accepted, if the order is far from the market: an order
+        that filled before the bot hears of it could not be found again.
+        """
+        orders = self.venue.kernel.account(self._account).open
+        order = orders.get(answer.body.order_id) if isinstance(answer.body, OrderAck) else None
+        bids = () if order is None else self.venue.book(order.pair, 1).bid_levels
+        if order is None or not order.is_buy or not bids or order.new.price_ticks > 0.9 * bids[0][0]:
+            return answer
+        self.called_refused.add(order.new.client_id)
+        text = "the order is not valid"
+        return Answer(request_id=answer.request_id, outcome=Ending.REFUSED, status=REFUSED_THOUGH_DONE, text=text)
 
     def _reply(self, reply: Callable[[Answer], None], answer: Answer, wait_s: float) -> None:
         self.later(wait_s + self.latency_s(), reply, answer)

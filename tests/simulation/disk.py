@@ -260,20 +260,29 @@ class SimulatedFiles(RealFiles):
     def write(self, path: Path, content: bytes, *, durable: bool = True) -> None:
         """Write as the real files do, but without syncing."""
         after = self._disk.writing("file", len(content))
-        path.parent.mkdir(parents=True, exist_ok=True)
         if not durable:
             self._remember(path)
         else:
             self._disk.medium.unsynced.pop(path, None)
-        fresh = path.with_name(f"{path.name}.new")
-        fresh.write_bytes(content)
-        fresh.replace(path)
+        fresh = f"{path}.new"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        try:
+            number = os.open(fresh, flags, 0o600)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            number = os.open(fresh, flags, 0o600)
+        os.write(number, content)
+        os.close(number)
+        os.replace(fresh, path)  # noqa: PTH105  a path object would take as long as the calls
         if after is not None:
             after()
 
     def _remember(self, path: Path) -> None:
         unsynced = self._disk.medium.unsynced
-        unsynced[path] = path.read_bytes() if path.exists() else None
+        try:
+            unsynced[path] = path.read_bytes()
+        except FileNotFoundError:
+            unsynced[path] = None
         if len(unsynced) > _UNSYNCED_MAX:
             del unsynced[next(iter(unsynced))]
 
@@ -410,7 +419,7 @@ class _Connection(sqlite3.Connection):
         self._check()
         if sql.startswith("PRAGMA synchronous="):
             self._is_synced = sql.endswith("FULL")
-            return super().execute("PRAGMA user_version")
+            return self.cursor()
         is_alone = sql.startswith(("DELETE", "PRAGMA journal_mode")) and not self.in_transaction
         if self.log is not None and (sql.startswith("BEGIN") or is_alone):
             self._after = self._writing()

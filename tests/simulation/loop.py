@@ -114,6 +114,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._digest = 0
         self._on_step: list[Callable[[], None]] = []
         self._threads: dict[int, _Turns] = {}
+        #: (time, number, timer) as a heap. Tuples are compared in C, and timers of one time fire in their order.
+        self._scheduled: list[tuple[float, int, Any]] = []
+        self._timers_made = 0
         self.network = Network(self, seed)
         self.set_task_factory(lambda loop, coro, **options: NumberedTask(coro, loop=loop, **options))  # type: ignore[arg-type]
 
@@ -141,26 +144,26 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _run_once(self) -> None:
         self.rounds += 1
         self._now += ROUND_S
-        timers = self._scheduled  # type: ignore[attr-defined]
+        timers = self._scheduled
         if len(timers) > _TIMERS_MAX and self._timer_cancelled_count * 2 > len(timers):  # type: ignore[has-type]
             self._drop_cancelled()
-            timers = self._scheduled  # type: ignore[attr-defined]
-        while timers and (timers[0]._cancelled or (self._any_dead and self._is_dead(timers[0]))):
-            self._forget(heapq.heappop(timers))
+            timers = self._scheduled
+        while timers and (timers[0][2]._cancelled or (self._any_dead and self._is_dead(timers[0][2]))):
+            self._forget(heapq.heappop(timers)[2])
         ready = self._ready  # type: ignore[attr-defined]
         if not ready and not self._stopping:  # type: ignore[attr-defined]
             if not timers:
                 self._give_up("nothing is scheduled, so nothing will ever happen again")
                 return
-            self._wait_until(timers[0]._when)
+            self._wait_until(timers[0][0])
         else:
             self._busy_rounds += 1
             if self._busy_rounds > ROUNDS_MAX:
                 self._busy_rounds = 0
                 self._give_up(f"for {ROUNDS_MAX} rounds there was always something to do, and no task waited")
                 return
-        while timers and timers[0]._when <= self._now:
-            timer = heapq.heappop(timers)
+        while timers and timers[0][0] <= self._now:
+            timer = heapq.heappop(timers)[2]
             timer._scheduled = False
             if timer._cancelled:
                 self._timer_cancelled_count -= 1
@@ -171,8 +174,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if self._chance is not None and len(handles) > 1:
             handles = self._shuffled(handles, self._chance)
         for handle in handles:
-            if not handle._cancelled and not self._is_dead(handle) and not (self._any_held and self._is_held(handle)):
-                handle._run()
+            if handle._cancelled:
+                continue
+            if (self._any_dead and self._is_dead(handle)) or (self._any_held and self._is_held(handle)):
+                continue
+            handle._run()
         for check in self._on_step:
             check()
 
@@ -203,11 +209,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _drop_cancelled(self) -> None:
         kept = []
-        for timer in self._scheduled:  # type: ignore[attr-defined,has-type]
-            if timer._cancelled:
-                timer._scheduled = False
+        for entry in self._scheduled:
+            if entry[2]._cancelled:
+                entry[2]._scheduled = False
             else:
-                kept.append(timer)
+                kept.append(entry)
         heapq.heapify(kept)
         self._scheduled = kept
         self._timer_cancelled_count = 0
@@ -305,15 +311,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._graveyard += held
             return
         if frozen_s:
-            for timer in self._scheduled:  # type: ignore[attr-defined,has-type]
+            for i, (when, number, timer) in enumerate(self._scheduled):
                 if _process_of(timer) is process:
-                    timer._when += frozen_s
-            heapq.heapify(self._scheduled)  # type: ignore[attr-defined,has-type]
+                    timer._when = when + frozen_s
+                    self._scheduled[i] = (timer._when, number, timer)
+            heapq.heapify(self._scheduled)
         for handle in held:
             if frozen_s and isinstance(handle, asyncio.TimerHandle) and not handle._cancelled:
-                handle._when += frozen_s
-                handle._scheduled = True
-                heapq.heappush(self._scheduled, handle)  # type: ignore[attr-defined,has-type]
+                handle._when += frozen_s  # type: ignore[attr-defined]
+                self._schedule(handle)
             else:
                 self._ready.append(handle)  # type: ignore[attr-defined]
         self.network.read_on(process)
@@ -326,13 +332,40 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return True
 
     def _is_dead(self, handle: Any) -> bool:
-        if not self._any_dead or handle._context is None:
-            return False
         process = handle._context.get(PROCESS)
         if process is None or not process.is_dead:
             return False
         self._graveyard.append(handle)
         return True
+
+    def _schedule(self, timer: Any) -> None:
+        self._timers_made += 1
+        timer._scheduled = True
+        heapq.heappush(self._scheduled, (timer._when, self._timers_made, timer))
+
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:  # type: ignore[override]
+        """Call in the next iteration, as asyncio does."""
+        if self._closed:  # type: ignore[attr-defined]
+            self._check_closed()  # type: ignore[attr-defined]
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)  # type: ignore[attr-defined]
+        return handle
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call at a time of this loop's clock, as asyncio does."""
+        if self._closed:  # type: ignore[attr-defined]
+            self._check_closed()  # type: ignore[attr-defined]
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        self._schedule(timer)
+        return timer
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call after ``delay`` seconds, as asyncio does."""
+        return self.call_at(self._now + delay, callback, *args, context=context)
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
         """Create a task that belongs to the process whose context the task runs in."""

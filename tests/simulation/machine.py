@@ -63,7 +63,7 @@ class VirtualClock:
 
     def monotonic_ns(self) -> Nanos:
         """Return the loop's time in nanoseconds, without suspensions."""
-        return round(self._loop.time() * NS_PER_S) - self.frozen_ns
+        return round(self._loop._now * NS_PER_S) - self.frozen_ns
 
     def monotonic_s(self) -> float:
         """Return the loop's time in seconds, without suspensions."""

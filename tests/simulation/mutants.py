@@ -62,7 +62,7 @@ MUTANTS = (
     ),
     Mutant(
         "executions that were already seen are booked again", "ledger", "botkit.engine.orders.desk",
-        "        if not self._executions[order.client_id].is_new(report, listed=False):\n            return\n", "",
+        "        new = self._executions[order.client_id].take(report, listed=False)\n", "        new = report\n",
     ),
     Mutant(
         "fees are not charged", "ledger", "botkit.engine.money.portfolio",
@@ -113,7 +113,7 @@ MUTANTS = (
     ),
     Mutant(
         "listed executions are not booked", "protocol", "botkit.engine.orders.desk",
-        "            if executions.is_new(report, listed=True):\n", "            if False:\n",
+        "            if new is not None:\n", "            if False:\n",
     ),
     Mutant(
         "a cancel that waited for an order's id is forgotten", "protocol", "botkit.engine.orders.desk",
@@ -220,8 +220,8 @@ MUTANTS = (
     ),
     Mutant(
         "the books are written only with an order", "log", "botkit.live.persistence",
-        "        states = list(self._states(books=self._heard or not requests))",
-        "        states = list(self._states(books=False))",
+        "        states = self._states(books=self._heard or not requests)",
+        "        states = self._states(books=False)",
     ),
     # -- comparisons with the exchange
     Mutant(
@@ -271,6 +271,68 @@ MUTANTS = (
         "the latch is not looked at before an order leaves", "guard", "botkit.live.driver",
         "        if self.folder.is_halted():\n", "        if False:\n",
         needs=("panic", "panic_own"),
+    ),
+    # -- written by someone who had not read the checkers
+    Mutant(
+        "an order that a read does not find counts as cancelled", "protocol", "botkit.engine.orders.desk",
+        "            else:\n                self._unread.add(order.client_id)\n",
+        "            elif answer.outcome is Ending.REFUSED:\n"
+        '                self.finish(order, OrderState.CANCELLED, at, "the exchange has no such order")\n'
+        "            else:\n                self._unread.add(order.client_id)\n",
+        needs=("read_refused",),
+    ),
+    Mutant(
+        "what fills before a replacement leaves is ordered again", "protocol", "botkit.engine.orders.desk",
+        "        filled_since = old.executed_lots - executed_before\n", "        filled_since = 0\n",
+    ),
+    Mutant(
+        "a cancel without an answer is never repeated", "router", "botkit.engine.router.router",
+        "        if kind is _CANCEL:\n            self._cancelling.difference_update",
+        "        if kind is _CANCEL and outcome is not Ending.UNKNOWN:\n            self._cancelling.difference_update",
+    ),
+    Mutant(
+        "an order that was found frees its slot at once", "router", "botkit.engine.router.windows",
+        "        held = self._late_until.get(key)\n        until = arrives_by + self.hold\n",
+        "        held = self._late_until.get(key)\n        until = arrives_by\n",
+        needs=("few_creates",),
+    ),
+    Mutant(
+        "a restart keeps positions locked by orders that are gone", "ledger", "botkit.live.persistence",
+        "[amount, cost, realised, 0, *rest] for pair, (amount, cost, realised, _, *rest)",
+        "[amount, cost, realised, locked, *rest] for pair, (amount, cost, realised, locked, *rest)",
+    ),
+    Mutant(
+        "a fee in coins is not taken off the position", "ledger", "botkit.engine.money.portfolio",
+        "                base_units -= fee\n", "                pass\n",
+    ),
+    Mutant(
+        "a restart forgets when orders expire", "log", "botkit.engine.orders.desk",
+        "        elif order.cancel_requested or order.expires is not None:\n            self._follow(",
+        "        elif order.cancel_requested:\n            self._follow(",
+    ),
+    Mutant(
+        "books that could not be written count as written", "log", "botkit.live.persistence",
+        "        states = self._states(books=self._heard or not requests)\n",
+        "        states = self._states(books=self._heard or not requests)\n"
+        "        self._written.update(states)\n",
+        needs=("disk_full", "disk_read_only", "disk_failing"),
+    ),
+    Mutant(
+        "a request of unknown outcome counts as answered after a restart", "log", "botkit.live.driver",
+        "            if type(given) is Answer and (given.outcome is not Ending.UNKNOWN"
+        " or given.request_id in self._responded):\n",
+        "            if type(given) is Answer:\n",
+        needs=("full_windows_late_death",),
+    ),
+    Mutant(
+        "a comparison that began before a standstill ends it", "reconcile", "botkit.live.bot",
+        "lambda: self.comparisons.began, speed", "lambda: self.comparisons.ended, speed",
+        needs=("asleep_while_comparing",),
+    ),
+    Mutant(
+        "an order that was refused is not recognised when it turns up", "reconcile", "botkit.engine.orders.desk",
+        "order.state not in _MAY_APPEAR:", "order.state not in _MAY_APPEAR - {OrderState.REJECTED}:",
+        needs=("refused_though_done",),
     ),
 )  # fmt: skip
 

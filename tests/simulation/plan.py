@@ -135,6 +135,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     guard_s: float = 0.0
     #: True if limits are shared through the machine's broker
     has_broker: bool = False
+    #: True if the exchange allows so few creates a second that their windows are full for a while
+    has_few_creates: bool = False
 
 
 def features(plan: Plan) -> frozenset[str]:
@@ -152,9 +154,21 @@ def features(plan: Plan) -> frozenset[str]:
         found.add("guard_strikes")
     if plan.shares_limits or plan.has_broker:
         found.add("ledger")
+    elif plan.has_few_creates:
+        found.add("few_creates")
+    for fault in plan.faults:
+        if fault.kind == "error_after" and fault.value == REFUSED_THOUGH_DONE:
+            found.add("refused_though_done")
+        elif fault.kind == "delay_answer" and fault.for_ms >= _LONG_SLEEP_MS:
+            found.add("asleep_while_comparing")
+        elif fault.kind == "forbidden" and fault.where == "get_order":
+            found.add("read_refused")
     if plan.fills_windows:
         if any(fault.where == "cancel_batch" and fault.for_ms == _FULL_MS for fault in plan.faults):
             found.add("full_windows_late")
+        ends = {fault.at_ms + fault.for_ms for fault in plan.faults if fault.where == "cancel_batch"}
+        if any(crash.at_ms in ends for crash in plan.crashes):
+            found.add("full_windows_late_death")
         if any(crash.on == "cancel" and crash.down_ms == 50 for crash in plan.crashes):
             found.add("full_windows_death")
         if plan.second is not None:
@@ -191,6 +205,8 @@ _STREAM_FAULTS: Final = (
 _STREAM_PLACES: Final = (
     *("*", "active_orders", "order_history", "account_balance", "user_trades", "order_book", "trades"),
 )
+#: faults that strike while any message is exchanged
+_SURE_FAULTS: Final = ("delay_request", "delay_answer", "ws_drop", "ws_duplicate", "ws_reorder")
 NETWORK_FAULTS: Final = ("net_reset", "net_stall", "net_half_open", "net_slow", "net_cut")
 #: the bot's process is stopped and later continued, or its machine sleeps, which stops the monotonic clock
 _SUSPENSIONS: Final = ("suspend_process", "suspend_machine")
@@ -208,6 +224,10 @@ FAULT_CLASSES: Final = (
 )
 #: how long the cancel windows are kept full
 _FULL_MS: Final = 3_500
+#: the status of an answer that calls an order refused which the exchange has accepted (layer core)
+REFUSED_THOUGH_DONE: Final = 400
+#: a suspension of this length must be followed by a comparison with the exchange; no other fault lasts as long
+_LONG_SLEEP_MS: Final = 16_000
 _SWITCHES: Final = {
     "active_final": ("on", "off"),
     "whole_seconds": ("on", "off"),
@@ -222,16 +242,86 @@ _SWITCHES: Final = {
 }
 
 
-def draw(seed: int, layer: Layer) -> Plan:
-    """Return the plan for a seed."""
+class _Size(msgspec.Struct, frozen=True, kw_only=True):
+    """How much happens in a plan. The bounds are those of ``Random.randrange``."""
+
+    active_ms: tuple[int, int]
+    acts: tuple[int, int]
+    #: actions at one moment
+    burst: tuple[int, int]
+    faults: tuple[int, int]
+    #: the maximum duration of a fault
+    fault_ms: int
+    #: the probability of a single crash, and the number of crashes otherwise
+    one_crash: float
+    crashes: tuple[int, int]
+    #: how often many orders are placed and all cancelled
+    rushes: int
+    #: determines the number of orders that fill the windows each time (``Act.x``)
+    filling: float
+    second_acts: tuple[int, int]
+    #: the patience of guards; a bot must be well for longer before its guard is judged
+    guards_s: tuple[float, ...]
+    #: the part of the active time that is over before a panic or a suspension, after which few orders are placed
+    before_halts: float
+    #: True if ten orders and a fault of many messages are at the start, so that nearly every run counts
+    is_sure: bool
+
+
+#: most plans are only as long as a run that counts needs to be: what is found per second of CPU depends on how many
+#: different plans are run, not on how long each is
+_SHORT: Final = _Size(
+    active_ms=(8_000, 13_000),
+    acts=(18, 30),
+    burst=(8, 16),
+    faults=(3, 6),
+    fault_ms=4_000,
+    one_crash=0.75,
+    crashes=(2, 4),
+    rushes=1,
+    filling=0.05,
+    second_acts=(10, 24),
+    guards_s=(2.0, 2.0, 4.0),
+    before_halts=0.5,
+    is_sure=True,
+)
+#: some branches are reached only after a while
+_LONG: Final = _Size(
+    active_ms=(15_000, 30_000),
+    acts=(40, 80),
+    burst=(10, 30),
+    faults=(3, 9),
+    fault_ms=8_000,
+    one_crash=0.6,
+    crashes=(2, 5),
+    rushes=2,
+    filling=0.3,
+    second_acts=(20, 50),
+    guards_s=(2.0, 4.0, 8.0),
+    before_halts=0.0,
+    is_sure=False,
+)
+#: the share of short plans
+_SHORT_SHARE: Final = 0.75
+
+
+def draw(seed: int, layer: Layer, *, is_long: bool | None = None) -> Plan:
+    """Return the plan for a seed. ``is_long`` overrides the plan's size, which the seed determines too."""
+    if is_long is None:
+        is_long = Random(f"size {layer} {seed}").random() >= _SHORT_SHARE
+    size = _LONG if is_long else _SHORT
     chance = Random(f"plan {layer} {seed}")
-    active_ms = chance.randrange(15_000, 30_000)
-    acts = [_act(chance, active_ms) for _ in range(chance.randrange(40, 80))]
+    active_ms = chance.randrange(*size.active_ms)
+    acts = [_act(chance, active_ms) for _ in range(chance.randrange(*size.acts))]
     if chance.random() < 0.3:  # bursts reach the limits and cause batching
         at_ms = chance.randrange(1_000, active_ms)
-        acts += [msgspec.structs.replace(_act(chance, active_ms), at_ms=at_ms) for _ in range(chance.randrange(10, 30))]
-    faults = [_fault(chance, active_ms, layer) for _ in range(chance.randrange(3, 9))]
-    crashes = [_crash(chance, active_ms) for _ in range(1 if chance.random() < 0.6 else chance.randrange(2, 5))]
+        burst = range(chance.randrange(*size.burst))
+        acts += [msgspec.structs.replace(_act(chance, active_ms), at_ms=at_ms) for _ in burst]
+    faults = [_fault(chance, active_ms, size) for _ in range(chance.randrange(*size.faults))]
+    crashes = [
+        _crash(chance, active_ms)
+        for _ in range(1 if chance.random() < size.one_crash else chance.randrange(*size.crashes))
+    ]
     switches = {name: chance.choice(values) for name, values in _SWITCHES.items() if chance.random() < 0.3}
     # Each read whose connection is lost holds a slot for a minute, and the window for this read has five slots. After
     # five losses, the bot cannot retry the read until that minute is over, and the minute is longer than the calm
@@ -244,24 +334,51 @@ def draw(seed: int, layer: Layer) -> Plan:
     ]
     chance = Random(f"bursts {layer} {seed}")
     if chance.random() < 0.15:  # many orders that are all cancelled repeatedly: more cancels than a window allows
-        begin = chance.randrange(500, active_ms - 12_000)
-        for at_ms in range(begin, begin + 8_000, 4_000):
+        begin = chance.randrange(500, active_ms - (12_000 if is_long else 5_000))
+        for at_ms in range(begin, begin + 4_000 * size.rushes, 4_000):
             acts += [Act(at_ms=at_ms + 300 * i, kind="many", pair=PAIRS[0], x=0.6, y=0.0) for i in range(4)]
             acts.append(Act(at_ms=at_ms + 2_000, kind="cancel_all", pair=PAIRS[0], x=0.0, y=0.0))
+    if size.is_sure:
+        chance = Random(f"sure {layer} {seed}")
+        x = round(chance.uniform(0.5, 1.0), 6)
+        acts.append(Act(at_ms=chance.randrange(1_000), kind="many", pair=PAIRS[0], x=x, y=0.0))
+        kind = chance.choice(_SURE_FAULTS)
+        bounds = _REQUEST_FAULTS.get(kind)
+        faults.append(
+            Fault(
+                at_ms=chance.randrange(500, 3_000),
+                for_ms=chance.randrange(4_000, 8_000),
+                kind=kind,
+                share=0.5,
+                count=chance.randrange(3, 6),
+                value=None if bounds is None else chance.randrange(*bounds),
+            )
+        )
     windows = Random(f"windows {layer} {seed}")
-    begin = windows.randrange(1_000, active_ms - 8_000) if windows.random() < 0.12 else None
+    begin = windows.randrange(1_000, active_ms - (8_000 if is_long else 5_000)) if windows.random() < 0.12 else None
     if begin is not None:
-        acts += _full_windows(begin)
+        acts += _full_windows(begin, size)
         _add_to_full_windows(windows, begin, faults, crashes)
     # drawn from separate generators, so that the rest of a seed's plan does not change
     _add_disk(Random(f"disk {layer} {seed}"), active_ms, faults, crashes)
-    _add_suspension(Random(f"suspension {layer} {seed}"), active_ms, faults)
-    second, guard_s = _add_others(Random(f"others {layer} {seed}"), active_ms, faults, crashes)
+    _add_suspension(Random(f"suspension {layer} {seed}"), active_ms, size, faults)
+    second, guard_s = _add_others(Random(f"others {layer} {seed}"), active_ms, size, faults, crashes)
     if begin is not None and (second is not None or windows.random() < 0.4):
-        both = [*_full_windows(begin), *(() if second is None else second.acts)]
+        both = [*_full_windows(begin, size), *(() if second is None else second.acts)]
         deaths = () if second is None else second.deaths_ms
         second = SecondPlan(acts=tuple(sorted(both, key=lambda act: act.at_ms)), deaths_ms=deaths)
     has_panic = any(fault.kind.startswith("panic") for fault in faults)
+    chance = Random(f"rare {layer} {seed}")
+    has_few_creates = layer == "core" and chance.random() < 0.06
+    if has_few_creates:
+        _fill_creates(chance, active_ms, acts, faults)
+    if layer == "core" and chance.random() < 0.1:
+        _refuse_though_done(chance, active_ms, acts, faults)
+    if chance.random() < 0.1:
+        _refuse_reads(chance, active_ms, acts, faults)
+    _sleep_while_comparing(chance, acts, faults)
+    if begin is not None and chance.random() < 0.6:
+        _die_before_cancels_arrive(chance, begin, faults, crashes)
     chance = Random(f"slow {layer} {seed}")
     if chance.random() < 0.25:  # some streams lag seconds behind the other streams and the listings
         faults.append(
@@ -287,18 +404,19 @@ def draw(seed: int, layer: Layer) -> Plan:
         crashes=tuple(sorted(crashes, key=lambda crash: crash.at_ms)),
         switches=switches,
         shares_limits=chance.random() < 0.3,
+        has_few_creates=has_few_creates,
         active_ms=active_ms,
     )
 
 
-def _full_windows(begin: int) -> list[Act]:
+def _full_windows(begin: int, size: _Size) -> list[Act]:
     """Return actions that, over several seconds, cancel more batches than the one-second window for batch cancels
     allows.
     """
     acts = []
     for at_ms in range(begin, begin + _FULL_MS, 250):  # each time the strategy checks its list
         acts.append(Act(at_ms=at_ms, kind="cancel_all", pair=PAIRS[0], x=0.9, y=0.0))
-        acts.append(Act(at_ms=at_ms, kind="many", pair=PAIRS[0], x=0.3, y=0.0))
+        acts.append(Act(at_ms=at_ms, kind="many", pair=PAIRS[0], x=size.filling, y=0.0))
     return acts
 
 
@@ -320,6 +438,63 @@ def _add_to_full_windows(chance: Random, begin: int, faults: list[Fault], crashe
                 down_ms=50,
             )
         )
+
+
+def _fill_creates(chance: Random, active_ms: int, acts: list[Act], faults: list[Fault]) -> None:
+    """Place more orders than the windows for creates allow, in both pairs in turn, while some lose their answers: a
+    look-up then finds them.
+    """
+    begin = chance.randrange(1_000, active_ms - 6_000)
+    for i, at_ms in enumerate(range(begin, begin + _FULL_MS, 250)):
+        acts.append(Act(at_ms=at_ms, kind="many", pair=PAIRS[i % 2], x=0.6, y=0.0))
+        if i % 3 == 2:
+            acts.append(Act(at_ms=at_ms, kind="cancel_all", pair=PAIRS[0], x=0.9, y=0.0))
+    kind = chance.choice(("reset_after", "late_arrival"))
+    value = None if kind == "reset_after" else chance.randrange(10, 300)
+    where = chance.choice(("create_order", "create_order", "create_batch"))
+    faults.append(Fault(at_ms=begin, for_ms=_FULL_MS, kind=kind, where=where, share=0.2, value=value))
+
+
+def _refuse_though_done(chance: Random, active_ms: int, acts: list[Act], faults: list[Fault]) -> None:
+    """Accept orders far from the market and call them refused. Half of the time the listing does not show them yet and
+    their stream is down, so that they turn up once the bot holds them for refused.
+    """
+    begin = chance.randrange(1_000, active_ms - 6_000)
+    acts += [Act(at_ms=begin + 500 * i, kind="buy_far", pair=PAIRS[i % 2], x=0.1, y=0.0) for i in range(4)]
+    kind, where, value = "error_after", "create_order", REFUSED_THOUGH_DONE
+    faults.append(Fault(at_ms=begin, for_ms=2_000, kind=kind, where=where, count=2, value=value))
+    if chance.random() < 0.5:
+        faults.append(Fault(at_ms=begin - 300, for_ms=3_000, kind="ws_refuse", where="active_orders"))
+        faults.append(Fault(at_ms=begin, for_ms=2_500, kind="lagging", where="all_orders", value=1_400))
+
+
+def _refuse_reads(chance: Random, active_ms: int, acts: list[Act], faults: list[Fault]) -> None:
+    """Cancel all orders and lose the reports of it, so that each order is read, and refuse the first reads."""
+    at_ms = chance.randrange(1_000, active_ms - 4_000)
+    acts.append(Act(at_ms=at_ms, kind="cancel_all", pair=PAIRS[0], x=0.9, y=0.0))
+    faults.append(Fault(at_ms=at_ms, for_ms=4_000, kind="forbidden", where="get_order", count=2))
+    where = chance.choice(("*", "order_history"))
+    faults.append(Fault(at_ms=at_ms - 500, for_ms=2_000, kind="ws_drop", where=where))
+
+
+def _sleep_while_comparing(chance: Random, acts: list[Act], faults: list[Fault]) -> None:
+    """Let a long suspension fall into a comparison with the exchange, and place orders after it."""
+    asleep = next((fault for fault in faults if fault.kind in _SUSPENSIONS and fault.for_ms >= _LONG_SLEEP_MS), None)
+    if asleep is None or chance.random() < 0.5:
+        return
+    at_ms, woke_ms = max(0, asleep.at_ms - 800), asleep.at_ms + asleep.for_ms
+    faults.append(Fault(at_ms=at_ms, for_ms=100, kind="ws_refuse", where="account_balance"))
+    for_ms, value = woke_ms + 5_000 - at_ms, chance.randrange(1_500, 3_000)
+    faults.append(Fault(at_ms=at_ms, for_ms=for_ms, kind="delay_answer", where="balance", value=value))
+    for i in range(20):
+        acts.append(Act(at_ms=woke_ms + 250 * i, kind="buy_far", pair=PAIRS[i % 2], x=0.5, y=0.0))
+
+
+def _die_before_cancels_arrive(chance: Random, begin: int, faults: list[Fault], crashes: list[Crash]) -> None:
+    """Let batched cancels seem lost, and the bot die before they arrive: it is back while the windows count them."""
+    for_ms, value = chance.randrange(600, 1_500), chance.randrange(600, 900)
+    faults.append(Fault(at_ms=begin, for_ms=for_ms, kind="late_arrival", where="cancel_batch", value=value))
+    crashes.append(Crash(at_ms=begin + for_ms, down_ms=50))
 
 
 def _add_disk(chance: Random, active_ms: int, faults: list[Fault], crashes: list[Crash]) -> None:
@@ -349,12 +524,12 @@ def _add_disk(chance: Random, active_ms: int, faults: list[Fault], crashes: list
         )
 
 
-def _add_suspension(chance: Random, active_ms: int, faults: list[Fault]) -> None:
+def _add_suspension(chance: Random, active_ms: int, size: _Size, faults: list[Fault]) -> None:
     if chance.random() < 0.2:
         low, high = chance.choices(((500, 14_000), (16_000, 40_000), (60_000, 150_000)), (4, 4, 1))[0]
         faults.append(
             Fault(
-                at_ms=chance.randrange(0, active_ms),
+                at_ms=chance.randrange(int(size.before_halts * active_ms), active_ms),
                 for_ms=chance.randrange(low, high),
                 kind=chance.choice(_SUSPENSIONS),
                 share=chance.choice((0.0, 0.5, 1.0)),
@@ -363,20 +538,22 @@ def _add_suspension(chance: Random, active_ms: int, faults: list[Fault]) -> None
 
 
 def _add_others(
-    chance: Random, active_ms: int, faults: list[Fault], crashes: list[Crash]
+    chance: Random, active_ms: int, size: _Size, faults: list[Fault], crashes: list[Crash]
 ) -> tuple[SecondPlan | None, float]:
     second, guard_s = None, 0.0
     if chance.random() < 0.2:
-        acts = sorted((_act(chance, active_ms) for _ in range(chance.randrange(20, 50))), key=lambda act: act.at_ms)
+        count = chance.randrange(*size.second_acts)
+        acts = sorted((_act(chance, active_ms) for _ in range(count)), key=lambda act: act.at_ms)
         deaths = sorted(chance.randrange(1_000, active_ms) for _ in range(chance.randrange(1, 3)))
         second = SecondPlan(acts=tuple(acts), deaths_ms=tuple(deaths))
     if chance.random() < 0.2:
-        guard_s = chance.choice((2.0, 4.0, 8.0))
+        guard_s = chance.choice(size.guards_s)
         at = chance.randrange(len(crashes))
         crashes[at] = msgspec.structs.replace(crashes[at], down_ms=int(guard_s * 1000) + 6_000)
     if chance.random() < 0.12:
         kind = chance.choice(("panic", "panic_own"))
-        faults.append(Fault(at_ms=chance.randrange(1_000, active_ms), for_ms=1, kind=kind))
+        at_ms = chance.randrange(max(1_000, int(size.before_halts * active_ms)), active_ms)
+        faults.append(Fault(at_ms=at_ms, for_ms=1, kind=kind))
         # the halt from a panic would mask the halt for a damaged journal, so plan no damage
         crashes[:] = [msgspec.structs.replace(crash, damage=None) for crash in crashes]
     if chance.random() < 0.12:
@@ -405,7 +582,7 @@ def _act(chance: Random, active_ms: int) -> Act:
     )
 
 
-def _fault(chance: Random, active_ms: int, layer: Layer) -> Fault:
+def _fault(chance: Random, active_ms: int, size: _Size) -> Fault:
     at_ms = chance.randrange(0, active_ms)
     draw = chance.random()
     if draw < 0.55:
@@ -417,7 +594,7 @@ def _fault(chance: Random, active_ms: int, layer: Layer) -> Fault:
         bounds = _REQUEST_FAULTS[kind]
         return Fault(
             at_ms=at_ms,
-            for_ms=chance.randrange(500, 8_000),
+            for_ms=chance.randrange(500, size.fault_ms),
             kind=kind,
             where=where,
             share=chance.choice((1.0, 1.0, 0.5, 0.2)),
@@ -428,7 +605,7 @@ def _fault(chance: Random, active_ms: int, layer: Layer) -> Fault:
         kind = chance.choice(_STREAM_FAULTS)
         return Fault(
             at_ms=at_ms,
-            for_ms=chance.randrange(500, 8_000),
+            for_ms=chance.randrange(500, size.fault_ms),
             kind=kind,
             where=chance.choice(_STREAM_PLACES),
             share=1.0 if kind in ("ws_silence", "ws_refuse") else chance.choice((1.0, 0.3, 0.1)),
@@ -436,11 +613,11 @@ def _fault(chance: Random, active_ms: int, layer: Layer) -> Fault:
         )
     if draw < 0.84:  # shifts the clock of the bot's machine by milliseconds until the shift is corrected
         jump_ms = chance.choice((-3_600_000, -5_000, -50, 50, 5_000, 3_600_000))
-        return Fault(at_ms=at_ms, for_ms=chance.randrange(500, 8_000), kind="clock_jump", value=jump_ms)
+        return Fault(at_ms=at_ms, for_ms=chance.randrange(500, size.fault_ms), kind="clock_jump", value=jump_ms)
     kind = chance.choice(NETWORK_FAULTS)
     # data that a connection delays must arrive within two seconds, because the exchange acts on a request within at
     # most two seconds
-    most_ms = 1_800 if kind in ("net_stall", "net_slow", "net_cut") else 8_000
+    most_ms = 1_800 if kind in ("net_stall", "net_slow", "net_cut") else size.fault_ms
     return Fault(
         at_ms=at_ms,
         for_ms=chance.randrange(100, most_ms),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,14 +18,27 @@ from unittest import mock
 import msgspec
 
 from botkit.config.load import LoadedConfig
+from botkit.model.extension import ExchangeFacts
+from botkit.model.limits import WindowLimit
 from botkit.project.project import Project
 
 #: loaded projects by configuration text, with the folder's path replaced
 _READ: dict[str, Project] = {}
 _load = Project.load
+#: requests a second, by endpoint
+_FEW_CREATES = {"create_order": 8, "create_batch": 2}
 
 
-def load_shared(path: str | Path, *, overrides: Sequence[str] = ()) -> Project:
+def _with_few_creates(facts: ExchangeFacts) -> ExchangeFacts:
+    """Return the facts of an exchange that allows fewer creates a second than a strategy can ask for."""
+    endpoints = dict(facts.limits.endpoints)
+    for name, requests in _FEW_CREATES.items():
+        windows = tuple(WindowLimit(requests, 1, window.scope) for window in endpoints[name].windows)
+        endpoints[name] = msgspec.structs.replace(endpoints[name], windows=windows)
+    return msgspec.structs.replace(facts, limits=msgspec.structs.replace(facts.limits, endpoints=endpoints))
+
+
+def load_shared(path: str | Path, *, overrides: Sequence[str] = (), has_few_creates: bool = False) -> Project:
     """Return the project at ``path``. Strategy parameters may refer to files in its folder. Raises ConfigError."""
     path = Path(path)
     folder = str(path.parent)
@@ -46,11 +60,13 @@ def load_shared(path: str | Path, *, overrides: Sequence[str] = ()) -> Project:
     loaded = LoadedConfig(
         config=msgspec.structs.replace(first.config, strategies=strategies), path=path, root=first.loaded.root
     )
-    return Project(loaded, first.plugins, first.facts)
+    return Project(loaded, first.plugins, _with_few_creates(first.facts) if has_few_creates else first.facts)
 
 
 @contextlib.contextmanager
-def projects_shared() -> Iterator[None]:
-    """Make `Project.load` return shared projects until the block exits."""
-    with mock.patch.object(Project, "load", load_shared):
+def projects_shared(*, has_few_creates: bool = False) -> Iterator[None]:
+    """Make `Project.load` return shared projects until the block exits. ``has_few_creates`` lowers the limits of
+    creates.
+    """
+    with mock.patch.object(Project, "load", partial(load_shared, has_few_creates=has_few_creates)):
         yield

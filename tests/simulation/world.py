@@ -26,7 +26,7 @@ from botkit.emulator import EmulatorAccount, EmulatorOptions
 from botkit.emulator.server import Emulator
 from botkit.emulator.switches import choose
 from botkit.errors import BotkitError
-from botkit.live import commands
+from botkit.live import commands, journal_log
 from botkit.live.bot import Bot
 from botkit.live.clock import SteadyClock
 from botkit.live.keeper import Keeper
@@ -53,6 +53,7 @@ from tests.simulation.checks import (
     check_no_secret,
     check_rows,
     check_told_of_damage,
+    wrong_positions,
 )
 from tests.simulation.core import CoreAdapter, CoreExchange
 from tests.simulation.damage import Copy, Struck, copy_of, put_back, strike
@@ -87,6 +88,9 @@ _REFUSING = ("forbidden", "storm_429")
 _RESTING = frozenset({"untriggered", "open", "partly_filled"})
 #: how long a bot that halted because of its journal is observed
 _WATCHED_S = 2.0
+#: segments of the log are smaller than on a real disk, since each is written at a start and read by each reader; a run
+#: then also goes from one to the next
+_SEGMENT_BYTES = 2**17
 _HERE = Path(__file__).parent
 
 CONFIG = f"""
@@ -244,6 +248,8 @@ class Run:
                 self._broker = BrokerBeside(self, self.folder / "broker")
             most = {currency: units + 2 * _SLACK[currency] for currency, units in MOST.items()}
             self.books = Books(emulator.venue, ACCOUNT.email, most_base_units=most)
+            if isinstance(emulator, CoreExchange):
+                self.books.called_refused = emulator.called_refused
             self.loop.on_step(self._step)
             self.reached.on_final = self._ended
             striking = asyncio.ensure_future(self._strike())
@@ -697,7 +703,9 @@ class Run:
                     self.reached("nothing was recorded of a run that was killed")
                     continue
                 raise Broken(f"replay: {error}") from error
-            is_short = verdict.difference is not None and verdict.difference.recorded is None and has_lost
+            # a faulty disk may have taken a turn's inputs and refused its decisions; the user was told so
+            may_lack = has_lost or life.had_trouble
+            is_short = verdict.difference is not None and verdict.difference.recorded is None and may_lack
             if verdict.difference is not None and not is_short:
                 raise Broken(f"replay: the decisions of run {folder.name} differ: {verdict.difference}")
             self.reached("a run was replayed")
@@ -835,7 +843,9 @@ class Run:
             self._cancel_requests()
         if self._kill_at_round is not None and rounds >= self._kill_at_round[0]:
             has_died = life is not None and (life.ended is None or life.process.is_dead)
-            if has_died and not self._down.is_set():
+            if self.is_calm and life is not None and not life.process.is_dead:
+                self._kill_at_round = None  # its round came too late
+            elif has_died and not self._down.is_set():
                 self._crash(self._kill_at_round[1])
             else:
                 self._kill_at_round = None
@@ -907,6 +917,7 @@ class Run:
         if others is not None:
             found.rows.update(others.rows)
             found.told.update(others.told)
+            found.replaced.update(others.replaced)
             found.filled.update(others.filled)
         return found
 
@@ -916,7 +927,9 @@ class Run:
         """End all faults, and check that all orders and balances are settled within a minute and that the bot continues
         to trade. Raises Broken.
         """
-        if not self.result.crashes and self._life is not None and self._life.ended is None:
+        if not self.result.crashes:
+            while self._life is None or self._life.ended is not None:  # a bot that was cancelled or refused its start
+                await asyncio.sleep(0.05)
             self._crash(Crash(at_ms=0))
         self._no_more_faults()
         until = self.loop.time() + CALM_S
@@ -998,8 +1011,13 @@ class Run:
             if found and any(fault.kind == "disk_failing" for fault in self.plan.faults):
                 self._follow_no_more()  # the reader may have read a commit that failed
             return found
-        journaled = self._all_journaled()
-        return self.books.settled(journaled.rows, journaled.told)
+        journals = [self.follow(), self._second.follow()]
+        rows = {client_id: row for found in journals if found is not None for client_id, row in found.rows.items()}
+        told = {client_id: lots for found in journals if found is not None for client_id, lots in found.told.items()}
+        left = self.books.settled(rows, told)
+        if left and any(fault.kind == "disk_failing" for fault in self.plan.faults):
+            self._follow_no_more()  # the reader may have read a commit that failed
+        return left
 
     def _unsettled_life(self, life: Life | None) -> list[str]:
         if life is None or life.bot is None or life.ended is not None:
@@ -1016,6 +1034,14 @@ class Run:
             f"{order.client_id} is {order.state.value}"
             for order in bot.view.open_orders()
             if order.state.value not in _RESTING or order.cancel_requested
+        ]
+        if found:
+            return found
+        now = bot.driver.now()
+        found = [
+            f"{order.client_id} should have expired"
+            for order in bot.view.open_orders()
+            if order.expires is not None and order.expires < now
         ]
         if found:
             return found
@@ -1044,11 +1070,16 @@ class Run:
         if self.books.excused:
             return []
         share = 1 if self._second is None else 2
-        rows = Journaled(life.state / "journal.sqlite").rows
+        followed = self.follow() if life is self._life else self._second and self._second.follow()
+        rows = {} if followed is None else followed.rows
         wanted = self.books.owned({c: units // share for c, units in BALANCES.items()}, rows.__contains__)
         found = bot.view.money.holdings(None)
+        document = bot.view.money.document()
+        wrong = wrong_positions(document)
+        if wrong:
+            return wrong
         if self._second is None:
-            parts = bot.view.money.document()["ledger"]["parts"].values()
+            parts = document["ledger"]["parts"].values()
             for currency in BALANCES:
                 locked = sum(part[currency][1] for part in parts if currency in part)
                 there = self.books.locked(currency)
@@ -1109,6 +1140,7 @@ class Run:
         check_fills(journaled.rows, journaled.filled)
         self.books.check(journaled.rows)
         self.books.check_told(journaled.told)
+        self.books.check_replaced(journaled.replaced)
         found = self.books.settled(journaled.rows, journaled.told) if is_settled else []
         if found:
             raise Broken(f"liveness: after an orderly stop, {'; '.join(found[:5])}")
@@ -1202,11 +1234,12 @@ def carry_out(plan: Plan, folder: Path) -> Result:
         loop.set_exception_handler(records.unhandled)
         asyncio.set_event_loop(loop)
         stack.callback(asyncio.set_event_loop, None)
+        stack.enter_context(mock.patch.object(journal_log, "SEGMENT_BYTES", _SEGMENT_BYTES))
         stack.enter_context(mock.patch("os.getpid", _pid))
         stack.enter_context(mock.patch("socket.gethostname", return_value="machine"))
         run = Run(plan, folder, loop)
         stack.enter_context(run.reached.watching())
-        stack.enter_context(projects_shared())
+        stack.enter_context(projects_shared(has_few_creates=plan.has_few_creates))
         try:
             run.main = loop.create_task(run.go())
             loop.run_until_complete(run.main)

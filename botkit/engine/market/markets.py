@@ -134,7 +134,8 @@ class Markets:
         due = self._slot.due if self._slot.is_known else self._slot.ask()
         if due is not None and due <= now:
             self.close_bars(now)
-        market = self.by_pair.get(book.pair) or self.of(book.pair)
+        pair = book.pair
+        market = self.by_pair.get(pair) or self.of(pair)
         if (is_ordinary(book, market.book) and not market.doubts) or self._quarantine.admits_book(
             market, self._recorded(book), now
         ):

@@ -49,8 +49,9 @@ class QuietBooks:
 
     def observe(self, book: OrderBook, now: Nanos) -> None:
         """Record a book's arrival."""
-        self._seen[book.pair] = now
-        self._books[book.pair] = book
+        pair = book.pair
+        self._seen[pair] = now
+        self._books[pair] = book
 
     def _is_doubted(self, pair: Pair) -> bool:
         return "book" in self._markets.of(pair).doubts

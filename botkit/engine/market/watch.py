@@ -14,7 +14,7 @@ from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.orders.reads import Reads
 from botkit.engine.outcome import Outbox
 from botkit.model.clock import NS_PER_S, Nanos
-from botkit.model.events import Connection, OrderBook, Trade
+from botkit.model.events import Connection, Trade
 from botkit.model.pairs import Pair
 
 #: levels per side of a followed book, unless a strategy requests more
@@ -45,16 +45,12 @@ class Watch:
         self._due: Nanos | None = None
         self._slot = agenda.slot("watch", lambda: self._due, self._look)
         self.bars = BarCheck(markets, reads, partial(outbox.note, kind="bars"), zone=zone, speed=speed)
-        self._books = QuietBooks(markets, reads, trip=trip, resynchronise=self._resynchronise, speed=speed)
+        self.books = QuietBooks(markets, reads, trip=trip, resynchronise=self._resynchronise, speed=speed)
 
     def begin(self, now: Nanos) -> None:
         """Start checking. Called when the bot starts trading."""
         self._due = now
         self._slot.changed()
-
-    def on_book(self, book: OrderBook, now: Nanos) -> None:
-        """Pass a book to the quiet-book check."""
-        self._books.observe(book, now)
 
     def on_trade_or_connection(self, event: Trade | Connection, now: Nanos) -> None:
         """Pass a trade, or a stream's new state, to the bar check."""
@@ -72,7 +68,7 @@ class Watch:
     def _look(self, now: Nanos) -> None:
         self._due = now + self._every
         self.bars.look(now)
-        self._books.look(self.followed(), now)
+        self.books.look(self.followed(), now)
 
     def _resynchronise(self, pair: Pair) -> None:
         self._outbox.resynchronise(pair)

@@ -24,6 +24,7 @@ from botkit.engine.risk.review import RiskDesk
 from botkit.engine.router.router import Router, Withdrawal
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import Fill, OrderReport, TradeReport
+from botkit.model.inputs import BookedExecution
 from botkit.model.orders import (
     FINAL_STATES,
     LIVE_STATES,
@@ -241,6 +242,16 @@ class OrderDesk:
         self._decide((STATE, now, new.client_id, new.state, new.reason))
         self._on_order(new)
         return new
+
+    def remaining_lots(self, order: Order) -> int:
+        """Return how much of an order is still to be filled. A waiting replacement is reduced by what the old order has
+        filled since it was requested, because that much of it will never be sent.
+        """
+        if not self._replacements or order.client_id not in self._waiting_replacements:
+            return order.remaining_lots
+        old = self._waiting_replacements[order.client_id]
+        filled_since = self._table.by_client_id[old].executed_lots - self._replacements[old][1]
+        return max(0, order.remaining_lots - filled_since)
 
     def _replace_later(self, old: Order, new: Order, now: Nanos) -> None:
         # ``old`` may itself be a waiting replacement, or may have one: the newest order replaces both the old order and
@@ -507,9 +518,10 @@ class OrderDesk:
             else:
                 self._parked_trades.clear()  # no create is in flight, so the parked reports are not about our orders
             return
-        if not self._executions[order.client_id].is_new(report, listed=False):
+        new = self._executions[order.client_id].take(report, listed=False)
+        if new is None:
             return
-        self._book(order, report, now)
+        self._book(order, new, now)
         final = self._final_reports.get(order.client_id)
         if final is not None:
             self._apply(order, final, now)
@@ -531,8 +543,9 @@ class OrderDesk:
         """Process all executions that the exchange lists for an order, and book those that the stream missed."""
         executions = self._executions[order.client_id]
         for report in sorted(reports, key=lambda r: r.time):
-            if executions.is_new(report, listed=True):
-                self._book(order, report, now)
+            new = executions.take(report, listed=True)
+            if new is not None:
+                self._book(order, new, now)
         final = self._final_reports.get(order.client_id)
         if final is not None:
             self._apply(order, final, now)
@@ -591,14 +604,14 @@ class OrderDesk:
             self._router.cancel(order, now)
         self.finish(order, OrderState.EXPIRED, now, _PAST_DEADLINE)
 
-    def restore(self, order: Order, executed: Iterable[tuple[int, int]], now: Nanos) -> None:
-        """Restore an order from an earlier run, with the (ticks, lots) of its booked executions.
+    def restore(self, order: Order, booked: Iterable[BookedExecution], now: Nanos) -> None:
+        """Restore an order from an earlier run, with the executions booked there.
 
         If the create was in flight, the order's outcome is now unknown: the order is looked up and never sent again.
         Live orders lock their money again. Final orders are kept so that late reports are recognised.
         """
         self._table.by_client_id[order.client_id] = order
-        self._executions[order.client_id].restore(executed)
+        self._executions[order.client_id].restore(booked)
         if order.order_id:
             self._table.by_order_id[order.order_id] = order
         if order.state in FINAL_STATES:
@@ -612,6 +625,7 @@ class OrderDesk:
             order.reason = "the bot ended before the answer arrived"
         if order.state is _UNKNOWN:
             self.resolution.begin(order, now)
+            self._follow_expiry(order, now)
         elif order.cancel_requested or order.expires is not None:
             self._follow(order, max(now, order.expires or now) if not order.cancel_requested else now)
 

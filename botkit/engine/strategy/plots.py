@@ -60,13 +60,18 @@ class PlotLine:
 
     def extend(self, times: Sequence[Nanos], values: Sequence[Any]) -> None:
         """Add many points, with the same result as calling `add` for each."""
-        at = 0
-        while at + self.skips < len(times):
-            at += self.skips
-            self.skips = 0
-            self.add(times[at], values[at])
-            at += 1
-        self.skips -= len(times) - at
+        at = self.skips
+        while at < len(times):
+            stride = self._stride
+            stop = at + stride * (self._points_max + 1 - len(self._times))
+            self._times += times[at:stop:stride]
+            self._rows += values[at:stop:stride]
+            at += stride * len(range(at, min(stop, len(times)), stride))
+            self.skips = stride - 1
+            if len(self._times) > self._points_max:
+                self._thin()
+                at += self.skips - (stride - 1)
+        self.skips = at - len(times)
 
     def _thin(self) -> None:
         if self._whole_run:

@@ -43,7 +43,7 @@ from botkit.exchange.bitopro.wire.frames import (
 )
 from botkit.model.adapter import AdapterEvent, Capabilities, Lifetime, Sink, StreamKind
 from botkit.model.clock import NS_PER_S, Nanos
-from botkit.model.events import Connection, ConnectionState, OrderReport, TradeReport
+from botkit.model.events import Connection, ConnectionState, OrderBook, OrderReport, TradeReport
 from botkit.model.extension import Options
 from botkit.model.limits import LimitTable
 from botkit.model.order_spec import OrderSpec
@@ -248,8 +248,11 @@ class BitoProAdapter(Lifetime):
             for pair in told:
                 sink(Connection(ConnectionState.LOST, stream_id, pair, f"the stream ended: {type(error).__name__}"))
 
-    def _understood(self, stream_id: str, received: Received, told: Sequence[Pair | None]) -> list[AdapterEvent]:
+    def _understood(self, stream_id: str, received: Received, told: Sequence[Pair | None]) -> Sequence[AdapterEvent]:
+        item = received.item
         try:
+            if type(item) is OrderBookFrame:  # most frames are books, and an order may wait for this one
+                return self._books(item)
             return list(self.events(stream_id, received, told))
         except WireError as error:
             log.error("%s: %s", stream_id, error)
@@ -260,8 +263,7 @@ class BitoProAdapter(Lifetime):
         item = received.item
         match item:
             case OrderBookFrame():
-                if pair := self._pair(item.pair):
-                    yield translate.order_book(item.bids, item.asks, pair, to_ns(item.timestamp))
+                yield from self._books(item)
             case NewTrades():
                 if pair := self._pair(item.frame.pair):
                     if item.gap:
@@ -297,6 +299,13 @@ class BitoProAdapter(Lifetime):
                     yield Connection(item.state, stream_id, told_pair, item.detail, is_refused=item.is_refused)
             case UnknownFrame():
                 self._unknown_event(stream_id, item.event[:40])
+
+    def _books(self, frame: OrderBookFrame) -> Sequence[OrderBook]:
+        """Return the book in a frame, or nothing if its pair is unknown."""
+        pair = self.known_pairs.get(frame.pair.lower()) or self._pair(frame.pair)
+        if pair is None:
+            return ()
+        return (translate.order_book(frame.bids, frame.asks, pair, to_ns(frame.timestamp)),)
 
     def _newest(self, frame: BalanceFrame, is_first: bool) -> list[BalanceRow]:
         """Return the balance rows that are at least as recent as earlier rows for the same currency. Frames may arrive

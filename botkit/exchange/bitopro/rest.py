@@ -80,6 +80,7 @@ _MB = 2**20
 READ_TIMEOUT_S, WRITE_TIMEOUT_S = 10.0, 5.0
 _CANDLES_SIZE_MAX = 16 * _MB
 _LIST_SIZE_MAX = 4 * _MB
+_CREATE_ORDER = ENDPOINTS["create_order"]
 
 
 class Begun(Generic[T]):
@@ -332,14 +333,16 @@ class BitoProClient(Lifetime):
         """Start creating an order and return before the reply arrives. If a connection is open, the request is already
         written. Pass the reply through `created`.
         """
-        return self._begin(
-            "create_order",
-            CreateReply,
+        endpoint = _CREATE_ORDER
+        call = self._transport.begin(
+            endpoint,
+            _path(endpoint.id, pair=pair),
             body=encode(body),
-            urgent=urgent,
+            timeout_s=self._write_timeout_s,
             connect_timeout_s=connect_timeout_s,
-            pair=pair,
+            urgent=urgent,
         )
+        return Begun(call, endpoint, CreateReply)
 
     async def post_batch(
         self, bodies: Iterable[CreateBody], *, connect_timeout_s: float = 5.0

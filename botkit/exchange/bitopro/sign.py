@@ -40,7 +40,9 @@ class Credentials:
         self._head = f"{HEADER_KEY}: {key}\r\n{HEADER_PAYLOAD}: "
         # the HMAC is set up with the secret only once: copying it takes a third as long as a new setup, and the secret
         # need not be stored
-        self._hmac = hmac.new(secret.encode(), digestmod=hashlib.sha384)
+        made = hmac.new(secret.encode(), digestmod=hashlib.sha384)
+        # OpenSSL's own object, if Python uses OpenSSL: the standard library's class only adds a call to each step
+        self._hmac: hmac.HMAC = getattr(made, "_hmac", None) or made
 
     @property
     def key(self) -> str:

@@ -15,9 +15,9 @@ from botkit.exchange.bitopro.wire.market import CandleRow, LevelRow, TradeRow
 from botkit.exchange.bitopro.wire.statuses import STATUS_STATES
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.events import BalanceReport, Candle, OrderBook, OrderReport, Ticker, Trade, TradeReport
-from botkit.model.money import UNIT_DECIMALS, format_units, parse_scaled
+from botkit.model.money import UNIT_DECIMALS, format_scaled, format_units, parse_scaled
 from botkit.model.order_spec import OrderSpec
-from botkit.model.orders import RESTING_STATES, Condition, OrderType, Side
+from botkit.model.orders import BUY, MARKET, RESTING_STATES, STOP_LIMIT, Condition, OrderType, Side
 from botkit.model.pairs import Pair
 
 _TYPES = {
@@ -96,11 +96,16 @@ def order_book(
     bids: Iterable[LevelRow] | None, asks: Iterable[LevelRow] | None, pair: Pair, time: Nanos, depth: int = 50
 ) -> OrderBook:
     """Convert a complete book, with at most ``depth`` levels per side. Empty levels are left out."""
-    return OrderBook(pair, time, _levels(bids, pair, depth, -1), _levels(asks, pair, depth, 1))
+    rules = pair.rules
+    all_ticks, all_lots = _numbers_of(rules.price_decimals), _numbers_of(rules.amount_decimals)
+    return OrderBook(
+        pair, time, _levels(bids, all_ticks, all_lots, depth, -1), _levels(asks, all_ticks, all_lots, depth, 1)
+    )
 
 
-def _levels(rows: Iterable[LevelRow] | None, pair: Pair, depth: int, sign: int) -> tuple[tuple[int, int], ...]:
-    all_ticks, all_lots = _numbers_of(pair.rules.price_decimals), _numbers_of(pair.rules.amount_decimals)
+def _levels(
+    rows: Iterable[LevelRow] | None, all_ticks: _Numbers, all_lots: _Numbers, depth: int, sign: int
+) -> tuple[tuple[int, int], ...]:
     levels, before = [], 0
     try:
         for row in rows or ():
@@ -276,21 +281,22 @@ def balance_report(rows: Iterable[BalanceRow], *, snapshot: bool) -> BalanceRepo
 def create_body(order: OrderSpec, timestamp: Nanos, *, in_batch: bool) -> CreateBody:
     """Return the request body for an order. ``timestamp`` is t0, the time at which the router granted the slot."""
     rules = order.pair.rules
-    is_market = order.type is OrderType.MARKET
-    spends = is_market and order.side is Side.BUY
+    kind, side = order.type, order.side
+    is_market = kind is MARKET
+    spends = is_market and side is BUY
     assert (order.spend_units > 0) == spends, order
     assert (order.amount_lots > 0) != spends, order
     assert (order.price_ticks > 0) != is_market, order
-    is_stop = order.type is OrderType.STOP_LIMIT
+    is_stop = kind is STOP_LIMIT
     assert is_stop == (order.stop_ticks > 0 and order.condition is not None), order
     return CreateBody(
         pair=order.pair.upper() if in_batch else None,
-        action=order.side.name,
-        type=order.type.name,
-        price=None if is_market else rules.price_text(order.price_ticks),
-        amount=format_units(order.spend_units) if spends else rules.amount_text(order.amount_lots),
+        action=side._name_,  # `name` is a property written in Python
+        type=kind._name_,
+        price=None if is_market else format_scaled(order.price_ticks, rules.price_decimals),
+        amount=(format_units(order.spend_units) if spends else format_scaled(order.amount_lots, rules.amount_decimals)),
         timestamp=timestamp // NS_PER_MS,
-        stop_price=rules.price_text(order.stop_ticks) if is_stop else None,
+        stop_price=format_scaled(order.stop_ticks, rules.price_decimals) if is_stop else None,
         condition=order.condition.value if order.condition is not None and is_stop else None,
         time_in_force="POST_ONLY" if order.post_only else None,
         client_id=order.client_id or None,

@@ -2,8 +2,9 @@
 
     acts: path of a JSON list of {at_ms, kind, pair, x, y}, ordered by time
 
-``self.state`` contains the position in the list and the lots of each order that were reported as filled. Both survive a
-restart. The simulation uses the lots to check that every fill is reported exactly once.
+``self.state`` contains the position in the list, the lots of each order that were reported as filled, and what each
+replacement may add to the order that it replaces. All survive a restart. The simulation uses the lots to check that
+every fill is reported exactly once, and that no replacement orders again what has filled already.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ class Trader(Strategy):
 
     def on_start(self) -> None:
         self._list: list[dict[str, Any]] = json.loads(Path(self.acts).read_text())
+        #: the orders at the exchange that are being replaced, by the client id of the replacement, and the lots that
+        #: the two may have together
+        self._replaced: dict[int, tuple[Order, int]] = {}
         self._probes: list[Order] = []
         for pair in self.pairs:
             self.subscribe_book(pair, depth=5)
@@ -131,11 +135,24 @@ class Trader(Strategy):
         if order is None or not order.price or order.tag == "quote":
             return
         if x < 0.4:
-            self.replace(order, price=order.price * (0.99 + 0.02 * x))
-        elif x < 0.7:
-            self.replace(order, price=ask if order.side.value == "buy" else bid)  # this order crosses the spread
+            self._note_replaced(order, self.replace(order, price=order.price * (0.99 + 0.02 * x)), False)
+        elif x < 0.7:  # this order crosses the spread
+            price = ask if order.side.value == "buy" else bid
+            self._note_replaced(order, self.replace(order, price=price), False)
         else:
-            self.replace(order, amount=size)
+            self._note_replaced(order, self.replace(order, amount=size), True)
+
+    def _note_replaced(self, old: Order, new: Order, has_amount: bool) -> None:
+        """Remember what an order and its replacement may be together: what was asked for, however much fills before the
+        replacement leaves.
+        """
+        there, most = self._replaced.get(old.client_id, (old, old.amount_lots))
+        if there.state.value == "queued":
+            return  # the exchange never gets the old order
+        if has_amount:
+            most = there.executed_lots + new.amount_lots
+        self._replaced[new.client_id] = there, most
+        self.state.setdefault("replaced", {})[str(new.client_id)] = [there.client_id, most]
 
     def _quote(self, pair: Pair, x: float, size: float, bid: float, ask: float) -> None:
         away = 0.0002 + 0.01 * x

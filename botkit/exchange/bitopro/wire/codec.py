@@ -7,6 +7,7 @@ Unknown fields are ignored, because the exchange adds fields without notice. A f
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -30,7 +31,8 @@ class WireError(DataError):
 
 
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
-_encoder = msgspec.json.Encoder()
+#: returns a value as compact JSON; the encoder's own method, because orders wait for it
+encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 
 
 def decode(body: bytes | str, shape: type[T], what: str) -> T:
@@ -62,11 +64,6 @@ def refuse_repeated_names(body: bytes, what: str) -> None:
         json.loads(body, object_pairs_hook=check)
     except (ValueError, RecursionError) as error:
         raise WireError(f"{what}: {error}; it starts with {excerpt(body)}") from None
-
-
-def encode(value: Any) -> bytes:
-    """Return the value as compact JSON."""
-    return _encoder.encode(value)
 
 
 def excerpt(body: bytes | str, length: int = 80) -> str:
@@ -101,4 +98,6 @@ def to_ms(stamp: int | str, what: str = "timestamp") -> int:
 
 def to_ns(stamp: int | str, what: str = "timestamp") -> Nanos:
     """Convert a wire timestamp to nanoseconds. Raises WireError."""
+    if type(stamp) is int and SECONDS_BELOW <= stamp <= _LATEST_MS:  # as in every frame
+        return stamp * NS_PER_MS
     return to_ms(stamp, what) * NS_PER_MS

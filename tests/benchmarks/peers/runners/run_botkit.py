@@ -13,7 +13,7 @@ from botkit.assembly.backtest import REPORT_CANDLES_MAX, backtest_parts
 from botkit.backtesting.outputs import DECISIONS, RunFolder, write_outputs
 from botkit.backtesting.session import run_backtest
 from botkit.project.project import Project
-from botkit.report import render
+from botkit.report import render_parts
 from botkit.version import __version__
 
 
@@ -29,8 +29,8 @@ def main(config: Path, out: Path) -> None:
         wall, cpu = time.perf_counter(), time.process_time()
         result = run_backtest(parts, decisions_to=run.path / DECISIONS, readings=False)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        html = render(result, project.plugins.report_sections(result))
-        write_outputs(run.path, result, report_html=html, config_yaml=parts.config_text)
+        page = render_parts(result, project.plugins.report_sections(result))
+        write_outputs(run.path, result, report_html=page, config_yaml=parts.config_text)
     scale = 10 ** next(iter(parts.pairs.values())).rules.price_decimals
     print(
         json.dumps(
