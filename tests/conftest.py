@@ -22,6 +22,7 @@ from tests.simulation.virtual_time import (  # noqa: F401  pytest finds hooks an
 from tests.simulation.virtual_time import pytest_configure as add_markers
 
 if TYPE_CHECKING:
+    from tests.report.browser import Chromium
     from tests.simulation.terminal import Terminal
 
 _numbers = itertools.count()
@@ -171,6 +172,21 @@ def _nothing_is_left(request: pytest.FixtureRequest, _brokers: Path, _orphans: N
     left = end_all_but(_kept)
     assert not left, f"these processes outlived the test: {left}"
     assert not _task_errors, f"asyncio reported: {_task_errors}"
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    """Start the browser. The test is skipped if chromium is missing."""
+    from tests.report.browser import CHROMIUM, Chromium
+
+    if CHROMIUM is None:
+        pytest.skip("needs chromium to open the page")
+    before = children()
+    found = Chromium(tmp_path_factory.mktemp("browser"))
+    # pytest does not call this file's hooks for fixtures of the session, which belong to the folder above
+    _kept.update(children().keys() - before.keys())
+    yield found
+    found.close()
 
 
 @pytest.fixture

@@ -276,6 +276,7 @@ __all__ = [
     "INPUT_TYPES",
     "AccountEvents",
     "Begin",
+    "BookedExecution",
     "CancelByHand",
     "CancelOrphans",
     "CommandInput",

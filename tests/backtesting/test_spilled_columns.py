@@ -38,7 +38,9 @@ def _sampled(rows: list[tuple[int, float]], most: int) -> PriceCandles:
     return sampler.candles()
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(st.tuples(st.integers(0, 10**13), st.floats(1, 1e6)), min_size=1, max_size=200), st.integers(2, 60))
 def test_candles_read_back_from_the_file_are_those_kept_in_memory(
     monkeypatch: pytest.MonkeyPatch, rows: list[tuple[int, float]], most: int

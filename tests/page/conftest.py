@@ -1,4 +1,4 @@
-"""One bot with its page, and one browser, shared by all tests in a file."""
+"""One bot with its page, and one page of the browser, shared by all tests in a file."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.page.pages import PageBrowser, run_bot, write_bot
-from tests.report.browser import CHROMIUM
+from tests.report.browser import Chromium
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageBrowser]:
-    """Return an open browser. The test is skipped if chromium is missing."""
-    if CHROMIUM is None:
-        pytest.skip("needs chromium to open the page")
-    found = PageBrowser(tmp_path_factory.mktemp("browser"))
+def browser(chromium: Chromium) -> Iterator[PageBrowser]:
+    """Return an open page in the browser."""
+    found = PageBrowser(chromium)
     yield found
     found.close()
 

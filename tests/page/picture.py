@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from tests.page.pages import PageBrowser
+from tests.report.browser import Chromium
 
 _WIDTH, _HEIGHT, _SCALE = 1290, 1000, 0.8
 
@@ -16,8 +17,9 @@ def main(address: str, file: Path) -> None:
     page.
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        browser = PageBrowser(Path(folder))
+        chromium = Chromium(Path(folder))
         try:
+            browser = PageBrowser(chromium)
             browser.call("Emulation.setScrollbarsHidden", hidden=True)
             size = {"width": _WIDTH, "height": _HEIGHT, "deviceScaleFactor": _SCALE}
             browser.call("Emulation.setDeviceMetricsOverride", mobile=False, **size)
@@ -28,7 +30,7 @@ def main(address: str, file: Path) -> None:
             browser.settle()
             browser.screenshot(file)
         finally:
-            browser.close()
+            chromium.close()
 
 
 if __name__ == "__main__":

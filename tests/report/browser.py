@@ -1,4 +1,5 @@
-"""A real browser for page tests: chromium, controlled over its debugging pipe, so that no port is opened.
+"""A real browser for page tests: chromium, controlled over its debugging pipe, so that no port is opened. Starting it
+takes more CPU time than most pages, so the tests of a session share the process, but no page.
 
 Clicks and key presses use the browser's own input, and the page keeps its content security policy.
 """
@@ -21,10 +22,10 @@ CHROMIUM = next(
 )
 
 
-class Browser:
-    """One page in chromium. Messages are JSON, each terminated by a zero byte."""
+class Chromium:
+    """The browser's process, with a page for each `Browser`. Messages are JSON, each terminated by a zero byte."""
 
-    def __init__(self, profile: Path, *, width: int = 1200, height: int = 900) -> None:
+    def __init__(self, profile: Path) -> None:
         assert CHROMIUM is not None
         to_browser, from_us = os.pipe()
         to_us, from_browser = os.pipe()
@@ -38,32 +39,75 @@ class Browser:
             [
                 CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
                 "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                f"--user-data-dir={profile}", f"--window-size={width},{height}", "--remote-debugging-pipe",
-                "about:blank",
+                f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank",
             ],
             preexec_fn=wire, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(to_browser)
         os.close(from_browser)
         self._write, self._read = os.fdopen(from_us, "wb", 0), os.fdopen(to_us, "rb", 0)
-        self._number, self._rest, self._session = 0, b"", ""
+        self._number, self._rest = 0, b""
+        self._listeners: dict[str, Callable[[dict[str, Any]], None]] = {}
+        # the processes that chromium starts beside itself exist as soon as it answers
+        self.call("Browser.getVersion")
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+        self._write.close()
+        self._read.close()
+
+    def listen(self, session: str, listener: Callable[[dict[str, Any]], None]) -> None:
+        """Pass a page's events to a function."""
+        self._listeners[session] = listener
+
+    def call(self, method: str, session: str = "", **params: Any) -> dict[str, Any]:
+        """Call a method of the debugging protocol, in a page if its session is given."""
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": params}
+        if session:
+            message["sessionId"] = session
+        self._write.write(json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._receive()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, (method, answer["error"])
+                return dict(answer["result"])
+            if (listener := self._listeners.get(answer.get("sessionId", ""))) is not None:
+                listener(answer)
+
+    def _receive(self) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            piece = self._read.read(1 << 16)
+            assert piece, "the browser ended"
+            self._rest += piece
+        text, _, self._rest = self._rest.partition(b"\0")
+        return dict(json.loads(text))
+
+
+class Browser:
+    """One page in chromium, with storage, cookies and a cache of its own."""
+
+    def __init__(self, chromium: Chromium, *, width: int = 1200, height: int = 900) -> None:
+        self._chromium = chromium
         #: the messages in the page's console, including uncaught errors and violations of its content security policy
         self.console: list[str] = []
         #: the addresses that the page requested
         self.requests: list[str] = []
-        targets = self._call("Target.getTargets")["targetInfos"]
-        page = next(target["targetId"] for target in targets if target["type"] == "page")
-        self._session = self._call("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
+        self._context = chromium.call("Target.createBrowserContext")["browserContextId"]
+        page = chromium.call(
+            "Target.createTarget", url="about:blank", browserContextId=self._context, width=width, height=height
+        )["targetId"]
+        self._session = chromium.call("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
+        chromium.listen(self._session, self._note)
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
         self._call("Performance.enable", timeDomain="threadTicks")
 
     def close(self) -> None:
-        """Close the browser."""
-        self._process.kill()
-        self._process.wait()
-        self._write.close()
-        self._read.close()
+        """Close the page and forget what it stored."""
+        self._chromium.call("Target.disposeBrowserContext", browserContextId=self._context)
 
     def open(self, page: Path) -> None:
         """Open a report and wait until its script has drawn the charts."""
@@ -151,25 +195,7 @@ class Browser:
         to.write_bytes(base64.b64decode(self._call("Page.captureScreenshot")["data"]))
 
     def _call(self, method: str, **params: Any) -> dict[str, Any]:
-        self._number += 1
-        message: dict[str, Any] = {"id": self._number, "method": method, "params": params}
-        if self._session:
-            message["sessionId"] = self._session
-        self._write.write(json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._receive()
-            if answer.get("id") == self._number:
-                assert "error" not in answer, (method, answer["error"])
-                return dict(answer["result"])
-            self._note(answer)
-
-    def _receive(self) -> dict[str, Any]:
-        while b"\0" not in self._rest:
-            piece = self._read.read(1 << 16)
-            assert piece, "the browser ended"
-            self._rest += piece
-        text, _, self._rest = self._rest.partition(b"\0")
-        return dict(json.loads(text))
+        return self._chromium.call(method, self._session, **params)
 
     def _note(self, event: dict[str, Any]) -> None:
         params = event.get("params", {})

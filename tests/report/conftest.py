@@ -1,4 +1,4 @@
-"""One browser shared by all tests in a file."""
+"""One page of the browser, shared by all tests in a file."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.report.browser import CHROMIUM, Browser
+from tests.report.browser import Browser, Chromium
 from tests.shared_market import _emulators_share_their_markets
 
 __all__ = ["_emulators_share_their_markets"]
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Return an open browser. The test is skipped if chromium is missing."""
-    if CHROMIUM is None:
-        pytest.skip("needs chromium to open the page")
-    found = Browser(tmp_path_factory.mktemp("browser"))
+def browser(chromium: Chromium) -> Iterator[Browser]:
+    """Return an open page in the browser."""
+    found = Browser(chromium)
     yield found
     found.close()

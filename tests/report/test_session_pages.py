@@ -15,7 +15,7 @@ import pytest
 from botkit.assembly.session_result import session_result
 from botkit.cli.main import main
 from tests.live.test_audit import STRATEGY
-from tests.report.browser import CHROMIUM, Browser
+from tests.report.browser import CHROMIUM, Browser, Chromium
 from tests.report.test_crosshair import nanos, number, read_across
 from tests.simulation.terminal import Terminal
 
@@ -49,8 +49,8 @@ def session(tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[Browser]:
-    browser = Browser(tmp_path / "profile", width=1200, height=1600)
+def page(chromium: Chromium) -> Iterator[Browser]:
+    browser = Browser(chromium, width=1200, height=1600)
     yield browser
     browser.close()
 
