@@ -199,12 +199,18 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 
 @pytest.fixture(autouse=True)
-def _log_as_found() -> Iterator[None]:
-    """Restore the process-wide logging setup after `botkit run` has removed its log from the terminal, so that later
-    tests can read the log.
+def _log_as_imported() -> Iterator[None]:
+    """Undo what commands do to the process-wide log when they take it off the terminal, so that tests can read it.
+
+    It is undone before the test as well, because fixtures of a module run commands, too. To a logger that does not
+    propagate, pytest attaches its own handlers, which then raise for a record that botkit means to be lenient with.
     """
-    logger = logging.getLogger("botkit")
-    level, propagates, handlers = logger.level, logger.propagate, list(logger.handlers)
+    _undo_logging()
     yield
-    logger.setLevel(level)
-    logger.propagate, logger.handlers = propagates, handlers
+    _undo_logging()
+
+
+def _undo_logging() -> None:
+    logger = logging.getLogger("botkit")
+    logger.setLevel(logging.NOTSET)
+    logger.propagate, logger.handlers = True, []

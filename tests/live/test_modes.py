@@ -114,7 +114,7 @@ async def test_paper_mode_trades_on_an_exchanges_market_data_without_sending_it_
     resting = strategy.buy("btc_usdt", amount=0.001, price=1000)
     bot.driver.wake()
     await until(lambda: taking.is_final and resting.order_id)
-    assert taking.state is OrderState.FILLED
+    assert taking.state is OrderState.FILLED, taking.reason
     assert resting.state is OrderState.OPEN
     await stop(bot)
     assert resting.state is OrderState.CANCELLED
