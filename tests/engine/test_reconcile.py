@@ -127,6 +127,40 @@ def test_an_order_whose_final_report_arrives_after_the_listing_is_not_read() -> 
     assert b.all(GetOrder) == []
 
 
+def test_an_order_whose_create_was_unanswered_in_a_comparison_is_read_a_second_after_its_answer() -> None:
+    b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
+    b.trade(1_000)
+    order = b.s.buy(BTC, amount=1, price=1_000)
+    b.end_turn()
+    b.to(1)
+    b.tell(Compare())  # its stream was silent, and the report of its fill is lost
+    b.answer(b.last(ListOpenOrders), body=())
+    b.answer(b.last(GetBalances), body=BalanceReport({}))
+    b.to(3)
+    b.accept(order)
+    assert order.state is OrderState.OPEN
+    b.to(3.9)
+    assert b.all(GetOrder) == []
+    b.to(4)
+    b.answer(b.last(GetOrder), body=(report_of(order, 2, BTC_LOTS),))
+    b.to(6)
+    b.answer(b.last(ListTrades), body=(b.execution(order, BTC_LOTS),))
+    assert order.state is OrderState.FILLED
+
+
+def test_an_order_sent_after_a_comparison_began_is_not_read() -> None:
+    b, _ = resting()
+    b.tell(Compare())
+    b.to(1.5)
+    order = b.s.buy(BTC, amount=1, price=900)
+    b.end_turn()
+    b.answer(b.last(ListOpenOrders), body=())
+    b.to(2)
+    b.accept(order)
+    b.to(30)
+    assert [request for request in b.all(GetOrder) if request.order_id == order.order_id] == []
+
+
 def test_an_order_missing_from_the_journal_is_found_even_if_its_id_is_below_the_last_journaled_id() -> None:
     b, order = resting()
     # A replacement gets its ID when it is requested, but is sent only after the order that it replaces is final. Here,

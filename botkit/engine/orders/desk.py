@@ -432,17 +432,19 @@ class OrderDesk:
             order.updated = now
             self._decide((STATE, now, order.client_id, order.state, order.reason))
             self._on_order(order)
-        if self._parked_trades or order.cancel_requested:
+        if self._parked_trades or order.cancel_requested or self._unread:
             self._adopted(order, now)
 
     def _adopted(self, order: Order, now: Nanos) -> None:
-        """Handle an order that now has its exchange id: apply reports that arrived before the id, and send a cancel
-        that was waiting for the id.
+        """Handle an order that now has its exchange id: apply reports that arrived before the id, send a cancel that
+        was waiting for the id, and follow up on an order that a comparison could not read.
         """
         for report in self._parked_trades.pop(order.order_id, ()):
             self.on_trade_report(report, now)
         if order.cancel_requested and order.state not in FINAL_STATES:
             self._router.cancel(order, now)
+        if order.client_id in self._unread and order.state not in FINAL_STATES:
+            self._follow(order, now + READ_AFTER)
 
     def on_order_report(self, report: OrderReport, now: Nanos) -> None:
         """Process an order row, whether pushed or read."""
@@ -651,6 +653,10 @@ class OrderDesk:
             if order.state not in FINAL_STATES:
                 self._unread.add(order.client_id)
                 self._follow(order, now + READ_AFTER)
+
+    def look_once_answered(self, orders: Iterable[Order]) -> None:
+        """Read each of the orders whose final report does not arrive within one second of its create's answer."""
+        self._unread.update([order.client_id for order in orders])
 
     def _list_orders(self, pair: Pair, orders: list[Order], now: Nanos) -> None:
         self._reading.update(order.client_id for order in orders)

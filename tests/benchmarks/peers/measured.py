@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,19 @@ import msgspec
 
 #: libraries that would use multiple threads are restricted to one
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+
+#: Runs a command, writes its CPU seconds and peak memory in MB to a file, and exits with its code. It stands between
+#: this process and the command, because Linux counts the memory of a process towards the peak of those that it starts,
+#: and this one has just generated millions of rows.
+_LAUNCHER = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+scale = 2**20 if sys.platform == "darwin" else 1024
+with open(sys.argv[1], "w") as file:
+    file.write(f"[{used.ru_utime + used.ru_stime}, {used.ru_maxrss / scale}]")
+sys.exit(code)
+"""
 
 
 class Failed(Exception):
@@ -41,16 +53,19 @@ def measure(command: Sequence[str], *, cores: int = 1, path: Path | None = None,
         environment["PYTHONPATH"] = str(path)
     if state is not None:
         environment["BOTKIT_STATE"] = str(state)
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryDirectory() as folder:
+        usage = Path(folder) / "usage"
+        launched = [sys.executable, "-S", "-c", _LAUNCHER, str(usage), *command]
         begin = time.perf_counter()
-        process = subprocess.Popen(command, stdout=out, stderr=err, env=environment)
+        process = subprocess.Popen(launched, stdout=out, stderr=err, env=environment)
         _keep_to(process.pid, cores)
-        usage = _wait(process)
+        process.wait()
         wall_s = time.perf_counter() - begin
+        cpu_s, peak_mb = json.loads(usage.read_text())
         lines, errors = (_lines(file) for file in (out, err))
     if process.returncode:
         raise Failed(errors[-1] if errors else f"ended with {process.returncode}")
-    return Measured(wall_s, usage[0], usage[1], json.loads(lines[-1]) if lines else {})
+    return Measured(wall_s, cpu_s, peak_mb, json.loads(lines[-1]) if lines else {})
 
 
 def _keep_to(process_id: int, cores: int) -> None:
@@ -58,18 +73,6 @@ def _keep_to(process_id: int, cores: int) -> None:
     if hasattr(os, "sched_setaffinity"):
         allowed = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(process_id, allowed[-cores:])
-
-
-def _wait(process: subprocess.Popen[bytes]) -> tuple[float, float]:
-    """Wait for a process to exit. Return its CPU seconds and peak memory in MB, including its children."""
-    if not hasattr(os, "wait4"):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        process.wait()
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after.ru_maxrss / 1024
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
 
 
 def _lines(file: Any) -> list[str]:
