@@ -284,6 +284,7 @@ MUTANTS = (
     Mutant(
         "what fills before a replacement leaves is ordered again", "protocol", "botkit.engine.orders.desk",
         "        filled_since = old.executed_lots - executed_before\n", "        filled_since = 0\n",
+        needs=("filled_while_replaced",),
     ),
     Mutant(
         "a cancel without an answer is never repeated", "router", "botkit.engine.router.router",

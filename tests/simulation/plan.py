@@ -163,6 +163,8 @@ def features(plan: Plan) -> frozenset[str]:
             found.add("asleep_while_comparing")
         elif fault.kind == "forbidden" and fault.where == "get_order":
             found.add("read_refused")
+    if any(act.kind == "replace_inside" for act in plan.acts):
+        found.add("filled_while_replaced")
     if plan.fills_windows:
         if any(fault.where == "cancel_batch" and fault.for_ms == _FULL_MS for fault in plan.faults):
             found.add("full_windows_late")
@@ -390,6 +392,9 @@ def draw(seed: int, layer: Layer, *, is_long: bool | None = None) -> Plan:
     _sleep_while_comparing(chance, acts, faults)
     if begin is not None and chance.random() < 0.6:
         _die_before_cancels_arrive(chance, begin, faults, crashes)
+    chance = Random(f"replaced {layer} {seed}")
+    if chance.random() < 0.15:
+        _fill_while_replaced(chance, active_ms, acts, faults)
     chance = Random(f"slow {layer} {seed}")
     if chance.random() < 0.25:  # some streams lag seconds behind the other streams and the listings
         faults.append(
@@ -499,6 +504,17 @@ def _sleep_while_comparing(chance: Random, acts: list[Act], faults: list[Fault])
     faults.append(Fault(at_ms=at_ms, for_ms=for_ms, kind="delay_answer", where="balance", value=value))
     for i in range(20):
         acts.append(Act(at_ms=woke_ms + 250 * i, kind="buy_far", pair=PAIRS[i % 2], x=0.5, y=0.0))
+
+
+def _fill_while_replaced(chance: Random, active_ms: int, acts: list[Act], faults: list[Fault]) -> None:
+    """Sell into the account's own best bid, which is being replaced, while the cancel is on its way."""
+    at_ms, pair = chance.randrange(1_000, active_ms - 4_000), chance.choice(PAIRS)
+    x = round(chance.random(), 6)
+    acts.append(Act(at_ms=at_ms, kind="buy_inside", pair=pair, x=x, y=1.0))
+    acts.append(Act(at_ms=at_ms + 500, kind="replace_inside", pair=pair, x=x, y=0.0))
+    acts.append(Act(at_ms=at_ms + 750, kind="market_sell", pair=pair, x=x, y=0.0))
+    value = chance.randrange(500, 1_500)
+    faults.append(Fault(at_ms=at_ms, for_ms=2_000, kind="delay_request", where="cancel_order", value=value))
 
 
 def _die_before_cancels_arrive(chance: Random, begin: int, faults: list[Fault], crashes: list[Crash]) -> None:

@@ -142,6 +142,14 @@ class Trader(Strategy):
         else:
             self._note_replaced(order, self.replace(order, amount=size), True)
 
+    def _buy_inside(self, pair: Pair, x: float, size: float, bid: float, ask: float) -> None:
+        self.buy(pair, amount=size, price=(bid + ask) / 2, tag="inside")
+
+    def _replace_inside(self, pair: Pair, x: float, size: float, bid: float, ask: float) -> None:
+        for order in self.open_orders(pair):
+            if order.tag == "inside" and order.price:
+                self._note_replaced(order, self.replace(order, price=order.price * (0.98 + 0.01 * x)), False)
+
     def _note_replaced(self, old: Order, new: Order, has_amount: bool) -> None:
         """Remember what an order and its replacement may be together: what was asked for, however much fills before the
         replacement leaves.
