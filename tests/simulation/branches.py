@@ -131,6 +131,17 @@ BRANCHES: Final = (
 )  # fmt: skip
 
 
+def is_compiled(module: types.ModuleType) -> bool:
+    """Return True for a module in the compiled form, whose functions have no code to replace."""
+    assert module.__file__ is not None
+    return not module.__file__.endswith(".py")
+
+
+def unwatched() -> frozenset[str]:
+    """Return the names of the branches that cannot be watched, because their modules are compiled."""
+    return frozenset(branch.name for branch in BRANCHES if is_compiled(importlib.import_module(branch.module)))
+
+
 def prepare() -> None:
     """Read the sources before any function is patched."""
     _prepared()
@@ -142,8 +153,9 @@ def _prepared() -> tuple[tuple[types.FunctionType, types.CodeType, types.CodeTyp
     found = []
     for module_name in dict.fromkeys(branch.module for branch in BRANCHES):
         module = importlib.import_module(module_name)
-        assert module.__file__ is not None
-        source = Path(module.__file__).read_text(encoding="utf-8")
+        if is_compiled(module):
+            continue
+        source = Path(str(module.__file__)).read_text(encoding="utf-8")
         changed = source
         for branch in (branch for branch in BRANCHES if branch.module == module_name):
             at = branch.place(changed)

@@ -376,6 +376,9 @@ def hunt(seeds: int, first: int, part: str, run: Callable[[Plan], str]) -> int:
     for mutant in MUTANTS:
         if part not in ("", mutant.part) and part not in mutant.name:
             continue
+        if branches.is_compiled(importlib.import_module(mutant.module)):
+            print(f"{mutant.part:10} {mutant.name}: not planted, {mutant.module} is compiled", flush=True)
+            continue
         found, count, seed = "", 0, first - 1
         with applied(mutant):
             while not found and count < seeds:

@@ -23,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from tests.simulation.branches import unwatched
 from tests.simulation.loop import collect
 from tests.simulation.market import MARKETS
 from tests.simulation.mutants import hunt
@@ -81,7 +82,8 @@ def missing(total: Piece) -> list[str]:
     if total.seeds < _LONG_RUN:
         return []
     kinds = [f"fault {kind}" for kind in FAULT_CLASSES if not total.faults.get(kind)]
-    return kinds + [name for key, name in NAMED.items() if not total.reached.get(key)]
+    blind = unwatched()
+    return kinds + [name for key, name in NAMED.items() if not total.reached.get(key) and name not in blind]
 
 
 def describe(seed: int, broken: str, layer: Layer) -> Iterator[str]:
