@@ -6,7 +6,7 @@ from botkit.model.events import BalanceReport
 from botkit.model.inputs import Compare, Unwritten
 from botkit.model.orders import Order, OrderState
 from botkit.model.requests import Ending, GetBalances, GetOrder, ListOpenOrders, ListOrders, ListTrades
-from tests.engine_world import BTC, BTC_LOTS, T0, UNIT, Bot, Listener, report_of, unknown
+from tests.engine_world import BTC, BTC_LOTS, T0, UNIT, Bot, Listener, S, report_of, unknown
 
 
 def resting() -> tuple[Bot, Order]:
@@ -101,6 +101,20 @@ def test_a_comparison_finishes_without_adopting_anything_if_an_order_cannot_be_r
     assert b.portfolio.unassigned.get("twd", 0) == 0
     b.tell(Compare())  # a new comparison starts, which shows that the previous one has finished
     assert len(b.all(ListOpenOrders)) == 2
+
+
+def test_a_comparison_goes_on_waiting_for_an_order_after_the_machine_has_slept() -> None:
+    b, order = resting()
+    b.tell(Compare())
+    b.answer(b.last(ListOpenOrders), body=())
+    b.answer(b.last(GetOrder), Ending.UNKNOWN)
+    b.now = T0 + 600 * S
+    b.end_turn()
+    assert b.all(GetBalances) == [], "the order has not been read yet"
+    b.answer(b.last(GetOrder), body=(report_of(order, 4),))
+    b.to(601)
+    assert order.state is OrderState.CANCELLED
+    assert len(b.all(GetBalances)) == 1
 
 
 def test_an_order_whose_final_report_is_lost_during_a_comparison_is_read_after_a_second() -> None:

@@ -23,9 +23,11 @@ from botkit.model.requests import Answer, Ending, GetBalances, ListOpenOrders, L
 _OWNER = "(reconcile)"
 #: delay before a failed read is retried
 RETRY_NS: Nanos = 1 * NS_PER_S
-#: maximum wait for orders that cannot be read; after that, the balances are left to the next comparison. At startup,
-#: the bot gives up earlier.
-_PATIENCE_NS: Nanos = 90 * NS_PER_S
+_WAIT_NS: Nanos = RETRY_NS // 4
+#: maximum number of waits (90 s) for orders that cannot be read; after that, the balances are left to the next
+#: comparison. Waits are counted, because no order is read while the machine sleeps. At startup, the bot gives up
+#: earlier.
+_WAITS_MAX = 90 * NS_PER_S // _WAIT_NS
 #: after new fills have made this many reads outdated, the balances are left to the next comparison
 _OVERTAKEN_MAX = 5
 #: one row is enough when listing the orders created since the last order in the journal
@@ -58,7 +60,7 @@ class Reconciliation:
         self._read: list[tuple[Order, OrderState, int]] = []
         #: orders that may have unbooked executions
         self._unsure: list[Order] = []
-        self._booked_before = self._overtaken = 0
+        self._booked_before = self._overtaken = self._waits = 0
         self._unwritten = unwritten
         self._known = frozenset(() if unwritten is None else unwritten.known)
         self._lost: list[str] = []
@@ -159,9 +161,10 @@ class Reconciliation:
 
     def _must_wait(self, now: Nanos) -> bool:
         """Return True if the balances have to be read later, because some executions may be missing."""
-        if not self._unexplained() or now >= self.began + _PATIENCE_NS:
+        if not self._unexplained() or self._waits >= _WAITS_MAX:
             return False
-        self._reads.later(now + RETRY_NS // 4, self._list_balances)
+        self._waits += 1
+        self._reads.later(now + _WAIT_NS, self._list_balances)
         return True
 
     def _on_balance(self, answer: Answer, now: Nanos) -> None:
@@ -173,7 +176,7 @@ class Reconciliation:
             # the response may predate an execution booked in the meantime, and would then appear to contradict the
             # books
             self._overtaken += 1
-            self._reads.later(now + RETRY_NS // 4, self._list_balances)
+            self._reads.later(now + _WAIT_NS, self._list_balances)
             return
         if self._must_wait(now):
             return
