@@ -143,7 +143,13 @@ class BotRooms:
         )
         self.gate = self.desk.gate
         self.untold = Untold()
-        self.agreement = Agreement(clock=self.clock, agenda=agenda, shown=self.desk.shown_lots, tell=self._tell)
+        self.agreement = Agreement(
+            clock=self.clock,
+            agenda=agenda,
+            shown=self.desk.shown_lots,
+            tell=self._tell,
+            look_at=lambda order, now: self.desk.look_at((order,), now),
+        )
         self.quoter = Quoter(clock=self.clock, changes=self.changes, desk=self.desk, risk=risk)
         self.targets = Targets(changes=self.changes, markets=self.markets, portfolio=portfolio)
         self.protector = Protector(

@@ -17,7 +17,7 @@ from botkit.model.requests import (
     ListTrades,
     OrderAck,
 )
-from tests.engine_world import BTC, RICH, T0, UNIT, Bot, Listener, S, cancelled_ids, order_id_of, report_of
+from tests.engine_world import BTC, BTC_LOTS, RICH, T0, UNIT, Bot, Listener, S, cancelled_ids, order_id_of, report_of
 
 ONE = 1.0  # a coin
 
@@ -168,6 +168,20 @@ def test_missing_executions_are_requested_after_a_second() -> None:
     b.answer(listed, body=(b.execution(order, 10_000, trade_id="rest"),))
     assert order.state is OrderState.FILLED
     assert b.s.position(BTC).amount == 101.0
+
+
+def test_an_order_that_was_filled_is_read_if_its_final_report_is_missing_after_a_second() -> None:
+    b = bot()
+    order = buy(b)
+    b.rest(order)
+    b.execute(order, BTC_LOTS)
+    b.to(0.9)
+    assert b.all(GetOrder) == []
+    b.to(1)
+    b.answer(b.last(GetOrder), body=(report_of(order, 2, BTC_LOTS),))
+    assert order.state is OrderState.FILLED
+    b.to(30)
+    assert len(b.all(GetOrder)) == 1
 
 
 def test_an_older_report_does_not_end_the_wait_for_executions() -> None:

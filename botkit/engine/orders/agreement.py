@@ -2,7 +2,8 @@
 
 An execution, the order's new state and the balances arrive separately: in several frames on the wire, and one match may
 have many executions. Money is booked immediately. Notifications wait until the order's state and its executions agree,
-so a strategy never acts on a partially reported match. After a second, they are delivered in any case.
+so a strategy never acts on a partially reported match. After a second, they are delivered in any case, and an order
+whose new state has not come is read: its report may be lost.
 """
 
 from __future__ import annotations
@@ -23,12 +24,23 @@ Tell = Callable[[Order, Sequence[Order | Fill]], None]
 
 
 class Agreement:
-    """Holds back notifications per order. ``shown`` maps each client id to the number of lots reported as executed."""
+    """Holds back notifications per order. ``shown`` maps each client id to the number of lots reported as executed, and
+    ``look_at`` reads an order whose state is overdue.
+    """
 
-    def __init__(self, *, clock: BotClock, agenda: Agenda, shown: Mapping[int, int], tell: Tell) -> None:
+    def __init__(
+        self,
+        *,
+        clock: BotClock,
+        agenda: Agenda,
+        shown: Mapping[int, int],
+        tell: Tell,
+        look_at: Callable[[Order, Nanos], None],
+    ) -> None:
         self._clock = clock
         self._shown = shown
         self._tell = tell
+        self._look_at = look_at
         #: client id -> (the order, deadline, notifications not delivered to its strategy yet)
         self.held: dict[int, tuple[Order, Nanos, list[Order | Fill]]] = {}
         #: True if `settle` must be called at the end of the turn
@@ -74,3 +86,5 @@ class Agreement:
             order, _, events = self.held.pop(client_id)
             self.is_unsettled = True
             self._tell(order, events)
+            if self._shown.get(client_id, 0) <= order.executed_lots:  # otherwise its executions are what is missing
+                self._look_at(order, now)
