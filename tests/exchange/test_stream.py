@@ -176,6 +176,31 @@ async def test_a_broken_connection_is_replaced(fault: str) -> None:
     assert ("a frame larger than 4 MB" in detail) == (fault == "huge")
 
 
+@pytest.mark.virtual_time(seed=1)
+async def test_connections_that_are_lost_as_soon_as_they_are_accepted_are_replaced() -> None:
+    """The seed delays steps of tasks, so that some connections are gone before the client resumes."""
+
+    async def script(socket: web.WebSocketResponse, n: int) -> None:
+        if n <= 60:
+            socket._req.transport.abort()  # type: ignore[union-attr]
+            return
+        await socket.send_str(book())
+        await socket.receive()
+
+    lost: list[str] = []
+    async with (
+        venue({BOOKS: sockets(script)}) as v,
+        made(v) as client,
+        client.stream("order_book", {"btc_twd": 5}) as stream,
+    ):
+        async for received in stream:
+            if not isinstance(received.item, StreamChange):
+                break
+            lost += [received.item.detail] if received.item.state is ConnectionState.LOST else []
+    assert len(lost) == 60
+    assert any("as soon as it was accepted" in detail for detail in lost)
+
+
 async def test_the_error_after_a_failed_upgrade_states_the_response_status() -> None:
     async with (
         venue({BOOKS: "", "GET /ws/v1/pub/auth/orders": (401, '{"error":"Invalid Signature"}')}) as v,

@@ -276,6 +276,8 @@ class Stream:
             reason = f"no connection within {self._times.connect_timeout_s:g} s"
         except (aiohttp.ClientError, OSError, ValueError) as error:
             reason = f"{type(error).__name__}: {str(error)[:200]}"
+        except AssertionError:  # aiohttp asserts that a connection is still there once its upgrade was answered
+            reason = "the connection was lost as soon as it was accepted"
         if reason:
             # raised outside the handlers; otherwise aiohttp's error, which contains the signed headers, would be kept
             # as its context
