@@ -127,6 +127,11 @@ class Journal(JournalReading):
         if check != "ok":
             raise sqlite3.DatabaseError(check)
         version = db.execute("PRAGMA user_version").fetchone()[0]
+        if read_only and version == 0:
+            raise JournalError(
+                f"there is no journal in {self.path} yet: the bot's first start ended before it was written; start the "
+                f"bot again"
+            )
         if version not in READABLE if read_only else not 0 <= version <= SCHEMA:
             raise JournalError(
                 f"the journal {self.path} has schema {version}, but this botkit reads {SCHEMA}; use the botkit "

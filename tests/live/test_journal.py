@@ -187,6 +187,17 @@ def test_a_journal_with_an_unknown_schema_is_refused(tmp_path: Path) -> None:
         Journal.open(path)
 
 
+def test_a_journal_whose_first_start_died_before_writing_it_is_read_as_none_and_written_at_the_next(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal.sqlite"
+    sqlite3.connect(path).executescript("PRAGMA journal_mode=WAL; VACUUM")
+    with pytest.raises(JournalError, match=r"there is no journal in .* yet: the bot's first start ended before"):
+        Journal.open(path, read_only=True)
+    Journal.open(path).close()
+    Journal.open(path, read_only=True).close()
+
+
 def test_a_journal_with_the_previous_schema_is_readable_and_upgraded_at_the_next_start(
     tmp_path: Path,
 ) -> None:

@@ -119,6 +119,10 @@ class Medium:
             if power_cut:
                 self.transactions[path] = [kept]
 
+    def was_put_back(self, path: Path) -> None:
+        """Forget which transactions of a database were synced, because somebody has put another one in its place."""
+        self.transactions.pop(path, None)
+
     def lose_unsynced(self) -> None:
         """Leave each file that was replaced without a sync in a randomly chosen state: old, new or empty."""
         for path, before in self.unsynced.items():

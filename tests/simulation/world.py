@@ -605,6 +605,8 @@ class Run:
             return
         before, copy = self._journaled(), copy_of(self._state)
         struck = strike(self._state, damage.kind, damage.x, damage.y, self._older)
+        if damage.kind.endswith("_restored"):
+            self.medium.was_put_back(self.journal)
         if struck is None:
             return
         self.faults[damage.kind] += 1
@@ -644,6 +646,7 @@ class Run:
         self.reached("a start was refused for its journal" if "damaged (" in text else "a start halted for its journal")
         self.tell("the user restores the folder")
         put_back(self._state, damaged.copy)
+        self.medium.was_put_back(self.journal)
         for folder in (self._state / "runs").glob("*"):
             if folder.name not in damaged.copy.runs:
                 shutil.rmtree(folder)
