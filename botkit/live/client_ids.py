@@ -1,8 +1,10 @@
-"""Assigns starting points for client ids to the bots on one account in one process. The starting points are so far
-apart that ids never collide.
+"""Assigns starting points for client ids to the bots on one account. The starting points are so far apart that ids
+never collide.
 
 The exchange treats a client id as a mere label and accepts duplicates. Each bot counts up from its own starting point,
-which is stored in its journal. A bot that would start near another bot gets a new starting point.
+which is stored in its journal. A bot that would start near another bot of its process gets a new starting point, and so
+does a new bot that would start near another bot of its machine: it would take that bot's orders for its own lost ones
+(`botkit.live.journal_losses`).
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from __future__ import annotations
 from random import Random
 
 from botkit.live.journal import ID_MAX
+from botkit.live.journal_reading import counted, counter_of
+from botkit.live.state_folder import StateFolder
 
 #: enough client ids for sixteen days at 2,100 orders per minute, the maximum rate that the exchange's limits allow
 _APART = 50_000_000
@@ -20,6 +24,19 @@ class ClientIdPlaces:
 
     def __init__(self) -> None:
         self._firsts: dict[str, int] = {}
+
+    def note_others(self, folder: StateFolder) -> None:
+        """Note where the ids of all other bots of this account on this machine are, whether they are running or not."""
+        root, mode, name = folder.root, folder.path.parent.name, folder.path.parent.parent.name
+        if root is None:
+            return
+        for other in folder.disk.files.names(root):
+            if other == name or other.startswith("."):
+                continue
+            journal = StateFolder(root / other / mode / folder.path.name, folder.disk).journal
+            reserved = counted(counter_of(journal), folder.disk)
+            if reserved:
+                self._firsts.setdefault(other, reserved)
 
     def claim(self, bot: str, first: int, random: Random) -> int:
         """Return ``first``, or a random starting point if another bot is near it."""

@@ -17,8 +17,9 @@ from botkit.model.inputs import Unwritten
 _CLOCKS_APART: Nanos = NS_PER_MINUTE
 _WRITTEN_OFF = "written_off"
 #: If starts of the bot are missing from the journal, the ids of each missing start begin at most `SKIPPED_MAX` after
-#: the previous ids. This many consecutive missing starts are detected. The probability that another process runs a bot
-#: on the account whose ids are that close is one in two thousand.
+#: the previous ids. This many consecutive missing starts are detected. A new bot starts its ids far from those of the
+#: other bots of its machine (`botkit.live.client_ids`). The probability that a bot of another machine has ids that
+#: close is one in two thousand.
 _LOST_STARTS = 5
 
 

@@ -60,6 +60,21 @@ class FillRecord(msgspec.Struct, frozen=True, kw_only=True):
     order_id: str
 
 
+def counter_of(path: Path) -> Path:
+    """Return the file that counts the client ids of the journal at ``path``."""
+    return path.with_name("client_ids")
+
+
+def counted(counter: Path, disk: Disk) -> int:
+    """Return the number of the next block of client ids, or 0 if the file does not tell."""
+    try:
+        text = disk.files.read(counter).decode("ascii").strip()
+    except (OSError, ValueError):
+        return 0
+    # a bot's count cannot be larger, so ignore this value
+    return int(text) if text.isdigit() and len(text) <= len(str(ID_MAX)) and int(text) <= ID_MAX else 0
+
+
 class JournalReading:
     """The journal's queries. Each query takes every commit into account and may raise JournalError."""
 
@@ -244,12 +259,7 @@ class JournalReading:
 
     @property
     def _counter(self) -> Path:
-        return self.path.with_name("client_ids")
+        return counter_of(self.path)
 
     def _counted(self) -> int:
-        try:
-            text = self.disk.files.read(self._counter).decode("ascii").strip()
-        except (OSError, ValueError):
-            return 0
-        # a bot's count cannot be larger, so ignore this value
-        return int(text) if text.isdigit() and len(text) <= len(str(ID_MAX)) and int(text) <= ID_MAX else 0
+        return counted(self._counter, self.disk)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from botkit.live.client_ids import ClientIdPlaces
 from botkit.live.journal import Journal, remove_journal
 from botkit.live.journal_faults import commits_lost
 from botkit.live.journal_losses import has_lost_ids, unwritten_orders, write_off
@@ -63,11 +64,14 @@ async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
             "whole folder"
         )
     random = parts.machine.random  # client ids may start anywhere, because no comparison relies on them
+    is_first = journal.is_new and not journal.reach().counted
     first, until = journal.lease_ids(random)
-    if parts.client_ids is not None:
-        apart = parts.client_ids.claim(parts.name, first, random)
-        if apart != first:
-            first, until = journal.lease_ids(random, after=apart)
+    places = parts.client_ids or ClientIdPlaces()
+    if is_first:
+        places.note_others(parts.folder)
+    apart = places.claim(parts.name, first, random)
+    if apart != first:
+        first, until = journal.lease_ids(random, after=apart)
     return Opened(
         journal,
         first,

@@ -29,8 +29,10 @@ from botkit.exchange.bitopro import sign
 from botkit.live import commands
 from botkit.live.bot import Bot
 from botkit.live.client_ids import ClientIdPlaces
+from botkit.live.journal import Journal
 from botkit.live.notices import Notices
 from botkit.live.starting import start
+from botkit.live.state_folder import StateFolder
 from botkit.live.telling.outputs import BotOutputs
 from botkit.live.telling.summary import summary_lines
 from botkit.model.orders import RESTING_STATES, OrderState
@@ -548,6 +550,23 @@ def test_client_id_ranges_of_different_bots_start_far_apart() -> None:
 
 
 # -- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_bot_starts_its_client_ids_far_from_those_of_other_processes_on_its_account(tmp_path: Path) -> None:
+    def folder(name: str, account: str = "main") -> StateFolder:
+        found = StateFolder(tmp_path / name / "live" / account, root=tmp_path)
+        found.path.mkdir(parents=True)
+        return found
+
+    first, new, elsewhere = folder("first"), folder("new"), folder("third", "another")
+    for other, begin in ((first, 5_000_000), (elsewhere, 900_000_000)):
+        journal = Journal.open(other.journal)
+        journal.lease_ids(Random(1), after=begin)
+        journal.close()
+    ids = ClientIdPlaces()
+    ids.note_others(new)
+    assert abs(ids.claim("new", 5_000_001, Random(1)) - 5_000_000) > 40_000_000
+    assert ids.claim("new", 900_000_001, Random(1)) == 900_000_001, "another account's ids do not matter"
 
 
 def test_the_command_reports_all_bots_in_one_object_and_fails_if_any_bot_failed(
