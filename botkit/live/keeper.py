@@ -116,7 +116,9 @@ class Keeper:
             self._keep_reasons(bot, bot.driver.now())
         stopping = asyncio.ensure_future(stop(bot))
         leaving = asyncio.ensure_future(self._left.wait())
-        await asyncio.wait([stopping, leaving], return_when=asyncio.FIRST_COMPLETED)
+        while not stopping.done() and not leaving.done():
+            self.beat(bot)  # a stop may take longer than a guard's patience
+            await asyncio.wait([stopping, leaving], timeout=_STATUS_S, return_when=asyncio.FIRST_COMPLETED)
         leaving.cancel()
         if not stopping.done():
             stopping.cancel()

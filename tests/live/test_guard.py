@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -334,6 +335,20 @@ async def test_successive_heartbeats_always_differ(world: World) -> None:
         keeper.beat(bot)
         seen.append(bot.parts.folder.heartbeat())
     assert all(before != after for before, after in pairwise(seen))
+
+
+@pytest.mark.virtual_time
+async def test_heartbeats_continue_while_a_bot_waits_for_its_last_orders(world: World) -> None:
+    bot = await world.start()
+    await settled(far_buy(bot))
+    world.emulator.add_fault({"kind": "delay_request", "where": "*", "value": 90_000})
+    beats: set[int | None] = set()
+    stopping = asyncio.create_task(Keeper().stop(bot))
+    while not stopping.done():
+        beats.add(bot.parts.folder.heartbeat())
+        await asyncio.sleep(0.25)
+    await stopping
+    assert len(beats) >= 4
 
 
 async def test_heartbeats_continue_on_a_full_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
