@@ -57,14 +57,8 @@ class Claims:
 
     def others(self) -> list[CoinClaim]:
         """Return the claims of all other bots that are running on this account."""
-        root, disk = self._root, self._folder.disk
         found: list[CoinClaim] = []
-        if root is None:
-            return found
-        for name in disk.files.names(root):
-            if name == self._name or name.startswith("."):
-                continue
-            folder = StateFolder(root / name / self._mode / self._account, disk)
+        for _, folder in self._folder.neighbours():
             claim = _read(folder)
             if claim is not None and folder.holder() is not None:
                 found.append(claim)

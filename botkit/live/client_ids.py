@@ -27,14 +27,8 @@ class ClientIdPlaces:
 
     def note_others(self, folder: StateFolder) -> None:
         """Note where the ids of all other bots of this account on this machine are, whether they are running or not."""
-        root, mode, name = folder.root, folder.path.parent.name, folder.path.parent.parent.name
-        if root is None:
-            return
-        for other in folder.disk.files.names(root):
-            if other == name or other.startswith("."):
-                continue
-            journal = StateFolder(root / other / mode / folder.path.name, folder.disk).journal
-            reserved = counted(counter_of(journal), folder.disk)
+        for other, beside in folder.neighbours():
+            reserved = counted(counter_of(beside.journal), folder.disk)
             if reserved:
                 self._firsts.setdefault(other, reserved)
 

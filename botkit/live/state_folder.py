@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,15 @@ class StateFolder:
         self._status_path = path / "status.json"
         self._strike_path = path / "guard.json"
         self._lock: Lock | None = None
+
+    def neighbours(self) -> Iterator[tuple[str, StateFolder]]:
+        """Yield (name, folder) of every other bot that has run on this account in this mode on this machine."""
+        if self.root is None:
+            return
+        account, mode, own = self.path.name, self.path.parent.name, self.path.parent.parent.name
+        for name in self.disk.files.names(self.root):
+            if name != own and not name.startswith("."):
+                yield name, StateFolder(self.root / name / mode / account, self.disk)
 
     @classmethod
     def find(cls, name: str, mode: str | None) -> StateFolder:
