@@ -138,8 +138,8 @@ class Run:
 
     def _look_at_states(self) -> None:
         """Check that each strategy's `self.state` can be saved for a restart, as live trading requires."""
-        for name in self.engine.view.names():
-            why = unkept(self.engine.view.kept(name)["state"])
+        for name, kept in self.engine.view.all_kept().items():
+            why = unkept(kept["state"])
             if why is not None and name not in self._unkept:
                 self._unkept[name] = why
                 self._tell(

@@ -58,16 +58,16 @@ async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
     elif not journal.is_new:
         unwritten = unwritten_orders(journal)
     starts_over = None
-    if journal.is_new and journal.reach().counted and not parts.is_new_world:
+    has_traded = not journal.is_new or journal.reach().counted > 0
+    if journal.is_new and has_traded and not parts.is_new_world:
         starts_over = (
             f"the journal {journal.path} is new, but this bot has traded before; if its journal was lost, restore the "
             "whole folder"
         )
     random = parts.machine.random  # client ids may start anywhere, because no comparison relies on them
-    is_first = journal.is_new and not journal.reach().counted
     first, until = journal.lease_ids(random)
     places = parts.client_ids or ClientIdPlaces()
-    if is_first:
+    if not has_traded:
         places.note_others(parts.folder)
     apart = places.claim(parts.name, first, random)
     if apart != first:

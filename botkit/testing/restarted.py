@@ -111,12 +111,13 @@ class _RestartedRun(Run):
 
     def _restart(self, now: Nanos) -> None:
         old, parts = self.engine.view, self.parts
-        for name in old.names():
-            why = unkept(old.kept(name)["state"])
+        held = old.all_kept()
+        for found in held.values():
+            why = unkept(found["state"])
             if why is not None:
                 self.why_unkept = f"self.state cannot be saved for a restart: {why}"
                 return
-        kept: dict[str, Any] = json.loads(json.dumps({name: old.kept(name) for name in old.names()}))
+        kept: dict[str, Any] = json.loads(json.dumps(held))
         orders = tuple(self._as_journaled(order) for order in old.orders() if order.sent)
         self._ended.update((order.client_id, order) for order in old.orders() if order.state not in LIVE_STATES)
         books = without_locks(json.loads(json.dumps(old.money.document())))
@@ -140,7 +141,7 @@ class _RestartedRun(Run):
         view = self.engine.view
         return {
             name: {key: json.loads(json.dumps(value)) for key, value in state.items() if unkept({key: value}) is None}
-            for name, state in ((name, view.kept(name)["state"]) for name in view.names())
+            for name, state in ((name, found["state"]) for name, found in view.all_kept().items())
         }
 
     def _compare_states(self, kept: dict[str, Any]) -> None:
