@@ -229,7 +229,8 @@ def test_files_left_behind_by_editors_are_not_loaded_as_plugins(
 
 
 def test_output_printed_by_a_strategy_is_not_mixed_with_json_output(tmp_path: Path, capsys: Printed) -> None:
-    bot = FirstBot(tmp_path, ON_BAR.format("print('hello')"))
+    # on_start, since a second of an emulator need not contain the end of a whole bar
+    bot = FirstBot(tmp_path, "def on_start(self):\n    self.subscribe_bars(self.pair, '1m')\n    print('hello')")
     assert bot.backtest("--json") == 0
     told = capsys.readouterr()
     assert json.loads(told.out)["fills"] == 0

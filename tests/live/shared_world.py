@@ -241,7 +241,8 @@ class Process:
         while (due := self.router.next_due()) is not None and due <= now:
             for request in self.router.due(now).requests:
                 self.sent.append((self._venue.now(), request.endpoint))
-                self.journal[request.id] = SentBefore(endpoint=request.endpoint, sent=now)
+                if not self.journal_fails:
+                    self.journal[request.id] = SentBefore(endpoint=request.endpoint, sent=now)
                 task = self._loop.create_task(self._carry(request))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -269,6 +270,7 @@ class Process:
         await asyncio.sleep(self._random.randint(1, 80) * NS_PER_MS / NS_PER_S)
         if self.is_alive:
             now = self._clock.now()
-            self.journal[request.id] = msgspec.structs.replace(self.journal[request.id], answered=now)
+            if request.id in self.journal:
+                self.journal[request.id] = msgspec.structs.replace(self.journal[request.id], answered=now)
             self.router.answered(request.id, now, Ending.OK)
             self.pump()

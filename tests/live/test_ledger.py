@@ -129,6 +129,31 @@ def test_a_ledger_serialized_between_messages_gives_identical_responses(seed: in
 LARGE = SharedPool("create", 900 * NS_PER_S, 0, (SharedWindow("create", 1200, 60),))
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_process_that_changes_its_name_keeps_all_that_it_holds(seed: int) -> None:
+    random = Random(seed)
+    plain, renaming, now = SlotLedger("any"), SlotLedger("any"), START
+    processes, names = [Model(name, random) for name in ("a", "b", "c")], {"a": "a", "b": "b", "c": "c"}
+    for process in processes:
+        for ledger in (plain, renaming):
+            ledger.apply(Join(process.name, "", process.pools), now)
+    for step in range(400):
+        now += random.randint(0, 120) * NS_PER_MS
+        process = random.choice(processes)
+        if random.random() < 0.2:
+            rename = Join(f"{process.name}#{step}", "any", process.pools, names[process.name])
+            for _ in range(random.choice([1, 2])):  # the reply may be lost
+                assert renaming.apply(rename, now).status == "ok"
+            plain.apply(Sync(process.name, process.number), now)  # a sign of life, as the other message is
+            names[process.name] = rename.holder
+        message = process.message()
+        reply = plain.apply(message, now)
+        assert renaming.apply(msgspec.structs.replace(message, holder=names[process.name]), now) == reply
+        process.take_in(reply)
+    assert renaming.apply(Sync("a", 10_000), now).status == "unknown holder"
+    assert renaming.apply(Join("x#2", "any", (), "x"), now).status == "unknown holder"
+
+
 def wanted(ledger: SlotLedger, number: int, count: int, now: Nanos) -> LedgerReply:
     return ledger.apply(Sync("a", number, (Report(pool=0, wanted_urgently=count),)), now)
 

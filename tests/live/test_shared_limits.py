@@ -37,7 +37,9 @@ LOST_AND_DEAD = [(50, "join"), (50, "join"), (50, "join"), (50, "lose ledger"), 
     deeds=st.lists(
         st.tuples(
             st.integers(50, 2500),
-            st.sampled_from(["die", "join", "kill ledger", "back", "cut", "mend", "cancels", "creates", "lose ledger"]),
+            st.sampled_from(
+                ["die", "join", "kill ledger", "back", "cut", "mend", "cancels", "creates", "lose ledger", "disown"]
+            ),
         ),
         min_size=1,
         max_size=8,
@@ -99,6 +101,8 @@ def test_processes_combined_never_exceed_a_rate_limit(
                     one.cancel(30)
                 elif deed == "creates":
                     one.create(30, reduces=random.random() < 0.3)
+                elif deed == "disown":
+                    one.shared.disown()
         if not server.is_up:
             server.come_back()
         await asyncio.sleep(16)
@@ -252,6 +256,55 @@ def test_a_temporary_journal_failure_costs_only_one_set_of_leases() -> None:
             await asyncio.sleep(0.01)
         # sending is paced, but must not wait for the leases of the two hundred holders that these calls left behind
         assert loop.virtual_s - asked < 30
+
+    run_virtually(main)
+    assert exceeded(arrivals, limits) == []
+
+
+def test_a_journal_that_fails_every_second_write_does_not_hold_more_slots_for_the_requests_in_flight() -> None:
+    limits = table(create_order=(60, 60), cancel_order=(5, 1))
+    arrivals: dict[str, list[int]] = {}
+
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        bot = Process("a", limits, server, loop, arrivals, seed=1, unknown=1.0)
+        await bot.start()
+        bot.cancel()
+        for _ in range(40):
+            bot.shared.disown()
+            await asyncio.sleep(0.02)  # by now, the journal has taken a new name if one was offered
+        other = Process("b", limits, server, loop, arrivals, seed=2)
+        await other.start()
+        other.cancel(3)
+        await asyncio.sleep(0.5)
+        assert len(other.sent) == 3
+
+    run_virtually(main)
+    assert exceeded(arrivals, limits) == []
+
+
+@pytest.mark.parametrize("writes_again", [False, True])
+def test_requests_missing_from_the_journal_still_count_after_a_crash(writes_again: bool) -> None:
+    limits = table(cancel_order=(20, 3))
+    arrivals: dict[str, list[int]] = {}
+
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        bot = Process("bot", limits, server, loop, arrivals, seed=1, unknown=1.0)
+        await bot.start()
+        bot.journal_fails = True
+        bot.cancel(20)
+        await asyncio.sleep(0.1)  # they are in flight for a second, and may arrive seconds later
+        bot.journal_fails = not writes_again
+        for _ in range(3):
+            bot.shared.disown()
+            await asyncio.sleep(0.1)
+        bot.die()
+        successor = Process("successor", limits, server, loop, arrivals, seed=2)
+        await successor.start(heir_of=bot)
+        successor.cancel(20)
+        await asyncio.sleep(LATEST_ACCEPT_NS / NS_PER_S)
+        assert len(bot.sent) == 20
 
     run_virtually(main)
     assert exceeded(arrivals, limits) == []

@@ -118,10 +118,7 @@ BRANCHES: Final = (
     Branch("an order expired in the router", _ROUTER, "due.expired.append(item.order)"),
     Branch("a 429 closed a counter", _ROUTER, "        self.alarms.append("),
     Branch("a run told the ledger what the one before had sent", _LEASES, "self._knows_earlier = True"),
-    Branch(
-        "a bot left the ledger, for its journal failed", _LEASES,
-        "await self._link.call(Leave(self._holder))\n                    await self._join()",
-    ),
+    Branch("a bot took another name in the ledger, for its journal failed", _LEASES, "await self._rename()"),
     Branch("the ledger could not be reached", _LEASES, "self._tell_lost(error)"),
     # the guard
     Branch("a guard found its bot silent", _GUARD, "has_struck = self._strike(silent_s)"),

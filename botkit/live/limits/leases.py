@@ -332,8 +332,8 @@ class SharedLimits:
     def disown(self) -> None:
         """Mark the journal as incomplete, so that a successor does not rely on its record of sent requests.
 
-        If this process then dies, the ledger treats all of its leases as used. The mark need not be repeated until the
-        journal names this holder again.
+        This process changes its name in the ledger to one that the journal does not contain. If it then dies, the
+        ledger treats all of its leases as used.
         """
         if self._is_known:
             self._is_disowned = True
@@ -461,11 +461,10 @@ class SharedLimits:
                         await self._wake.wait()
                 continue
             try:
-                if self._is_disowned:
-                    await self._link.call(Leave(self._holder))
-                    await self._join()
-                    self._is_disowned = False
-                await self._sync()
+                if self._is_disowned and self._unanswered is None:
+                    await self._rename()
+                else:
+                    await self._sync()
             except LedgerUnreachable as error:
                 self._tell_lost(error)
                 await asyncio.sleep(pause / NS_PER_S)
@@ -485,6 +484,24 @@ class SharedLimits:
                 at = min(at, lease.idle_at)
         return max(at, self._sent_at + self._here(LEAST_GAP))
 
+    async def _rename(self) -> None:
+        """Change the holder's name, and keep its leases.
+
+        Joining anew under another name would hold another slot for each request in flight, for as long as it may still
+        arrive. On a failing disk, whose every second write succeeds, that closed small windows to all bots for more
+        than a minute.
+        """
+        # the same name again if the reply was lost
+        name = self._holder_after(self._joins + 1)
+        reply = await self._link.call(Join(name, self._ledger, self._shared_pools(), self._holder))
+        if reply.status == "unknown holder":
+            await self._join()
+            return
+        self._joins += 1
+        self._holder = name
+        # The journal is not told the new name, even once it can be written: it lacks some requests of these leases.
+        self._is_disowned = self._is_known = False
+
     async def _join(self) -> None:
         """Join the ledger as a new process, and declare the requests in flight."""
         for lease in self._leases.values():
@@ -494,16 +511,21 @@ class SharedLimits:
         if not self._is_heard:
             raise LedgerUnreachable("the slots leased from the previous ledger may no longer be used")
         self._joins += 1
-        self._holder = f"{self._name}#{self._joins}"
+        self._holder = self._holder_after(self._joins)
         self._unanswered = None
         for lease in self._leases.values():
             self._next_declared = lease.declare(now, self._next_declared)
-        pools = tuple(self._shared(lease) for lease in self._leases.values())
-        reply = await self._link.call(Join(self._holder, self._ledger, pools))
+        reply = await self._link.call(Join(self._holder, self._ledger, self._shared_pools()))
         self._ledger = reply.ledger
         self._number = 0
         self._heard_at = now
         self._is_known = self.on_join(self._ledger, self._holder)
+
+    def _holder_after(self, joins: int) -> str:
+        return f"{self._name}#{joins}"
+
+    def _shared_pools(self) -> tuple[SharedPool, ...]:
+        return tuple(self._shared(lease) for lease in self._leases.values())
 
     def _shared(self, lease: _Lease) -> SharedPool:
         pool, who = lease.pool, self._identity

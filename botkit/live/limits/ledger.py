@@ -240,7 +240,7 @@ class SlotLedger(msgspec.Struct, array_like=True):
         if isinstance(message, Sync):
             return self._sync(message, now)
         if isinstance(message, Join):
-            return self._join(message, now)
+            return self._rename(message, now) if message.renames else self._join(message, now)
         if isinstance(message, Leave):
             self._end(message.holder, now, message.sent)
             return self._reply()
@@ -286,6 +286,20 @@ class SlotLedger(msgspec.Struct, array_like=True):
         reply = self._reply()
         self.holders[message.holder] = Holder(message.pools, [0] * len(message.pools), now, reply)
         return reply
+
+    def _rename(self, message: Join, now: Nanos) -> LedgerReply:
+        before, after = message.renames, message.holder
+        holder = self.holders.pop(before, None)
+        if holder is None:  # renamed already, by a message whose reply was lost, or presumed dead
+            return self._reply("ok" if after in self.holders else "unknown holder")
+        holder.heard = now
+        self.holders[after] = holder
+        for window in self.windows.values():
+            if before in window.waiters:
+                window.waiters[after] = window.waiters.pop(before)
+            for name in [name for name in window.named if name.rpartition(":")[0] == before]:
+                window.named[after + name[len(before) :]] = window.named.pop(name)
+        return self._reply()
 
     def _forget_unused(self, now: Nanos) -> None:
         used = {shared.key for holder in self.holders.values() for pool in holder.pools for shared in pool.windows}

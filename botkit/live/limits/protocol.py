@@ -57,11 +57,15 @@ class Report(msgspec.Struct, array_like=True, kw_only=True):
 class Join(msgspec.Struct, array_like=True, tag=True):
     """The message that a process sends when it joins. ``known`` is the id of its previous ledger, or empty when the
     process starts.
+
+    With ``renames``, the process keeps everything that it holds and only changes its name from that one to ``holder``.
+    The reply is "unknown holder" if the ledger knows neither name.
     """
 
     holder: str
     known: str
     pools: tuple[SharedPool, ...]
+    renames: str = ""
 
 
 class Sync(msgspec.Struct, array_like=True, tag=True):
