@@ -38,8 +38,8 @@ class Branch:
         return source.rindex("\n", 0, source.index(self.text) + self.text.rstrip().rfind("\n") + 1) + 1
 
 
-_DESK, _FOLLOWED, _RESOLUTION, _RECONCILE = (
-    f"botkit.engine.orders.{name}" for name in ("desk", "follow_ups", "resolution", "reconcile")
+_DESK, _FOLLOWED, _REPLACED, _RESOLUTION, _RECONCILE = (
+    f"botkit.engine.orders.{name}" for name in ("desk", "follow_ups", "replacements", "resolution", "reconcile")
 )
 _ROUTER, _LIVE, _LOG = "botkit.engine.router.router", "botkit.live", "botkit.live.journal_log"
 _JOURNAL, _FILLING, _DRIVER = (f"{_LIVE}.{name}" for name in ("journal", "journal_filling", "driver"))
@@ -71,10 +71,13 @@ BRANCHES: Final = (
         "an order was live after its cancel", _FOLLOWED,
         "elif order.cancel_requested and report.state not in FINAL_STATES:\n            self._router.cancel(",
     ),
-    Branch("a waiting replacement was cancelled", _DESK, "self._drop_replacement(order, OrderState.CANCELLED"),
-    Branch("a replacement took its place in the queue", _DESK, 'old.move(OrderState.CANCELLED, now, "replaced before'),
-    Branch("a waiting replacement was replaced", _DESK, "self._end_unsent(waiting[0], OrderState.CANCELLED"),
-    Branch("an order was filled before its replacement left", _DESK, "self._end_unsent(new, OrderState.CANCELLED, now"),
+    Branch("a waiting replacement was cancelled", _REPLACED, "del self.waiting[self._replaced["),
+    Branch("a replacement took its place in the queue", _REPLACED, "self._placing.end_unsent(old, "),
+    Branch("a waiting replacement was replaced", _REPLACED, "self._placing.end_unsent(superseded[0], "),
+    Branch(
+        "an order was filled before its replacement left", _REPLACED,
+        'end_unsent(new, OrderState.CANCELLED, now, "the order to replace was filled")',
+    ),
     Branch("a resting order expired", _DESK, 'order.reason = "expired"'),
     Branch("many orders were read in one listing", _FOLLOWED, "self._list_orders(pair, group, now)"),
     Branch("an order on its way at the crash was looked up", _DESK, "self._move(order, _UNKNOWN, now)"),

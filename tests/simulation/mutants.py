@@ -281,7 +281,7 @@ MUTANTS = (
         needs=("read_refused",),
     ),
     Mutant(
-        "what fills before a replacement leaves is ordered again", "protocol", "botkit.engine.orders.desk",
+        "what fills before a replacement leaves is ordered again", "protocol", "botkit.engine.orders.replacements",
         "        filled_since = old.executed_lots - executed_before\n", "        filled_since = 0\n",
         needs=("filled_while_replaced",),
     ),

@@ -18,6 +18,7 @@ from botkit.engine.orders.checks import Gate
 from botkit.engine.orders.follow_ups import READ_AFTER, FollowUps
 from botkit.engine.orders.matching_reports import is_same_order, is_too_old
 from botkit.engine.orders.reads import Reads
+from botkit.engine.orders.replacements import Replacements
 from botkit.engine.orders.resolution import Resolution
 from botkit.engine.orders.table import OrderTable
 from botkit.engine.risk.review import RiskDesk
@@ -100,9 +101,6 @@ class OrderDesk:
         #: create and cancel requests in flight
         self._creates: dict[int, tuple[Order, ...]] = {}
         self._cancels: dict[int, tuple[Order, ...]] = {}
-        #: replacements waiting for the old order to become final: old client id -> (new order, lots executed at the
-        #: time of the call)
-        self._replacements: dict[int, tuple[Order, int]] = {}
         #: reports that arrived before the response that identifies their order
         self._parked_trades: dict[str, list[TradeReport]] = {}
         #: final reports of orders with executions still missing: client id -> report
@@ -122,6 +120,10 @@ class OrderDesk:
             latest_accept_ns=latest_accept_ns,
         )
         self.gate = self._gate = gate(self.resolution)
+        self.replacements = Replacements(
+            table=table, portfolio=portfolio, risk=risk, router=router, gate=self._gate, placing=self
+        )
+        self._waiting = self.replacements.waiting
 
     # -- requests from strategies
     # ---------------------------------------------------------------------------------------
@@ -137,12 +139,11 @@ class OrderDesk:
         if refusal is None:
             refusal = self._gate.when_placed(order) or self._enqueue(order, now)
         if refusal is not None:
-            order.move(OrderState.REFUSED, now, refusal)
-            self._decide((STATE, now, order.client_id, order.state, order.reason))
-            self._on_order(order)
+            self.end_unsent(order, OrderState.REFUSED, now, refusal)
         return order
 
-    def _admit(self, order: Order, now: Nanos) -> str | None:
+    def admit(self, order: Order, now: Nanos) -> str | None:
+        """Queue an order that has waited. Returns why it may not be sent, if it may not."""
         return self._gate.when_admitted(order) or self._enqueue(order, now)
 
     def _enqueue(self, order: Order, now: Nanos) -> str | None:
@@ -156,10 +157,11 @@ class OrderDesk:
         self._open[order.strategy][order.client_id] = order
         self._risk.order_opened(order)
         if order.expires is not None:
-            self._follow_expiry(order, now)
+            self.follow_expiry(order, now)
         return None
 
-    def _follow_expiry(self, order: Order, now: Nanos) -> None:
+    def follow_expiry(self, order: Order, now: Nanos) -> None:
+        """End an order when its ``expire_s`` is over."""
         if order.expires is not None and order.type is not MARKET:
             # a replacement may expire while the old order is still being cancelled
             self.follow_ups.at(order, max(now, order.expires))
@@ -168,8 +170,8 @@ class OrderDesk:
         """Cancel an order, at most once. A queued order becomes final here. An order in flight to the exchange is
         cancelled once its exchange id is known.
         """
-        if self._replacements and order.client_id in self._waiting_replacements:
-            self._drop_replacement(order, OrderState.CANCELLED, now, "cancelled before it was sent")
+        if self._waiting and self.replacements.is_waiting(order):
+            self.replacements.drop(order, now)
             return
         if order.state in FINAL_STATES or order.cancel_requested:
             return
@@ -186,10 +188,6 @@ class OrderDesk:
         # an order without an exchange id is in flight, or its outcome is unknown: `_adopted` sends the cancel as soon
         # as the order has an id
 
-    @property
-    def _waiting_replacements(self) -> dict[int, int]:
-        return {new.client_id: old for old, (new, _) in self._replacements.items()}
-
     def replace(self, old: Order, new: Order, refusal: str | None, now: Nanos) -> Order:
         """Replace ``old`` with ``new``: immediately if ``old`` is still queued, otherwise when ``old`` is final."""
         refusal = refusal or self._gate.when_asked(new, old)
@@ -197,80 +195,13 @@ class OrderDesk:
             return self.place(new, refusal, now)
         self._table.by_client_id[new.client_id] = new
         self._decide((INTENT, now, new.spec))
-        if old.state is _QUEUED and old.client_id not in self._waiting_replacements:
-            # The old order's money pays for the new one, so it is released first. Nothing else can happen in between.
-            self._portfolio.release(old)
-            self._risk.order_closed(old)
-            refusal = self._gate.when_admitted(new) or self._portfolio.lock(new)
-            if refusal is None:
-                replaced = self._router.replace_waiting(old, new, now)
-                assert replaced, old
-                self._open[old.strategy].pop(old.client_id, None)
-                old.move(OrderState.CANCELLED, now, "replaced before it was sent")
-                self._decide((STATE, now, old.client_id, old.state, old.reason))
-                self._on_order(old)
-                self._open[new.strategy][new.client_id] = new
-                self._risk.order_opened(new)
-                self._follow_expiry(new, now)
-                return new
-            relocked = self._portfolio.lock(old)
-            assert relocked is None, relocked
-            self._risk.order_opened(old)
-        elif old.state in FINAL_STATES:
-            refusal = f"the order to replace is {old.state.value}"
-        else:
-            self._replace_later(old, new, now)
-            return new
-        new.move(OrderState.REFUSED, now, refusal)
-        self._decide((STATE, now, new.client_id, new.state, new.reason))
-        self._on_order(new)
+        refusal = self.replacements.replace(old, new, now)
+        if refusal is not None:
+            self.end_unsent(new, OrderState.REFUSED, now, refusal)
         return new
 
-    def remaining_lots(self, order: Order) -> int:
-        """Return how much of an order is still to be filled. A waiting replacement is reduced by what the old order has
-        filled since it was requested, because that much of it will never be sent.
-        """
-        if not self._replacements or order.client_id not in self._waiting_replacements:
-            return order.remaining_lots
-        old = self._waiting_replacements[order.client_id]
-        filled_since = self._table.by_client_id[old].executed_lots - self._replacements[old][1]
-        return max(0, order.remaining_lots - filled_since)
-
-    def _replace_later(self, old: Order, new: Order, now: Nanos) -> None:
-        # ``old`` may itself be a waiting replacement, or may have one: the newest order replaces both the old order and
-        # its replacement
-        rested = self._table.by_client_id[self._waiting_replacements.get(old.client_id, old.client_id)]
-        waiting = self._replacements.pop(rested.client_id, None)
-        if waiting is not None:
-            self._open[waiting[0].strategy].pop(waiting[0].client_id, None)
-            self._end_unsent(waiting[0], OrderState.CANCELLED, now, "replaced before it was sent")
-        self._replacements[rested.client_id] = (new, rested.executed_lots)
-        self._open[new.strategy][new.client_id] = new
-        self.cancel(rested, now)
-
-    def _send_replacement(self, old: Order, now: Nanos) -> None:
-        new, executed_before = self._replacements.pop(old.client_id)
-        self._open[new.strategy].pop(new.client_id, None)
-        filled_since = old.executed_lots - executed_before
-        new.shrink_to(max(0, new.amount_lots - filled_since))
-        if old.state is OrderState.FILLED or new.amount_lots < new.pair.rules.least_lots:
-            reason = (
-                "the order to replace was filled"
-                if old.state is OrderState.FILLED
-                else "the remaining amount is below the minimum"
-            )
-            self._end_unsent(new, OrderState.CANCELLED, now, reason)
-            return
-        refusal = self._admit(new, now)
-        if refusal is not None:
-            self._end_unsent(new, OrderState.REFUSED, now, refusal)
-
-    def _drop_replacement(self, new: Order, state: OrderState, now: Nanos, reason: str) -> None:
-        del self._replacements[self._waiting_replacements[new.client_id]]
-        self._open[new.strategy].pop(new.client_id, None)
-        self._end_unsent(new, state, now, reason)
-
-    def _end_unsent(self, order: Order, state: OrderState, now: Nanos, reason: str) -> None:
+    def end_unsent(self, order: Order, state: OrderState, now: Nanos, reason: str) -> None:
+        """Move an order that is neither queued nor sent to a final state."""
         order.move(state, now, reason)
         self._decide((STATE, now, order.client_id, order.state, order.reason))
         self._on_order(order)
@@ -571,7 +502,7 @@ class OrderDesk:
             order.reason = "the bot ended before the answer arrived"
         if order.state is _UNKNOWN:
             self.resolution.begin(order, now)
-            self._follow_expiry(order, now)
+            self.follow_expiry(order, now)
         elif order.cancel_requested or order.expires is not None:
             self.follow_ups.at(order, max(now, order.expires or now) if not order.cancel_requested else now)
 
@@ -598,8 +529,8 @@ class OrderDesk:
         self.follow_ups.forget(order)
         self._decide((STATE, now, client_id, order.state, order.reason))
         self._on_order(order)
-        if client_id in self._replacements:
-            self._send_replacement(order, now)
+        if client_id in self._waiting:
+            self.replacements.old_is_final(order, now)
 
 
 def _fits(ack: object, order: Order) -> bool:
