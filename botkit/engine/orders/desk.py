@@ -125,8 +125,7 @@ class OrderDesk:
         )
         self._waiting = self.replacements.waiting
 
-    # -- requests from strategies
-    # ---------------------------------------------------------------------------------------
+    # -- requests from strategies ---------------------------------------------------------------------------------
 
     def place(self, order: Order, refusal: str | None, now: Nanos) -> Order:
         """Accept an intent: check it, lock its money, and queue it. A refused order immediately becomes final in state
@@ -206,8 +205,7 @@ class OrderDesk:
         self._decide((STATE, now, order.client_id, order.state, order.reason))
         self._on_order(order)
 
-    # -- requests that may leave now
-    # ---------------------------------------------------------------------------------------
+    # -- requests that may leave now ------------------------------------------------------------------------------
 
     def collect(self, now: Nanos) -> list[Request]:
         """Collect the requests that have been granted slots, and mark their orders as being sent."""
