@@ -61,8 +61,11 @@ class Ahead:
 
     def at_both(self) -> tuple[Any, Any]:
         """Return the values at the row that the run has reached and at the previous row."""
-        values, at = self.values or self.list_values(), self.block.done - self.begin
-        return values[at + 1], values[at]
+        values, at = self.values, self.block.done - self.begin
+        if values:
+            return values[at + 1], values[at]
+        now, before = self.line.item(at + 1), self.line.item(at)
+        return None if now != now else now, None if before != before else before
 
     def cross(self, other: object, its: Array | float) -> tuple[frozenset[int], frozenset[int]]:
         """Find where this line crosses ``other``, whose values are ``its``: those of `line`, or one level."""

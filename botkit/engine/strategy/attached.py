@@ -283,8 +283,10 @@ class Attached(Crossing, Generic[V]):
     @property
     def previous(self) -> V | None:
         """The result at the bar before the latest one; None if there was no result."""
-        if self._ahead is not None:
-            return self._ahead.at_both()[1]  # type: ignore[no-any-return]
+        ahead = self._ahead
+        if ahead is not None:
+            found: V | None = (ahead.values or ahead.list_values())[ahead.block.done - ahead.begin]
+            return found
         self._series.bring_up_to_date()
         _ = self._indicator.value  # raises the indicator's original exception if the indicator failed
         return self._before
