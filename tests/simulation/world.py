@@ -962,7 +962,7 @@ class Run:
             order
             for order in self.books.orders.values()
             if order.state.value in ("untriggered", "open", "partly_filled")
-            # a disk lost the row after it was synced, and the order arrived only after the next start: it is foreign
+            # a disk lost the row after it was synced, and the order arrived only after the next start, which reports it
             and order.new.client_id not in self.books.excused
         ]
         if left:
