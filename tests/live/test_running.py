@@ -21,9 +21,11 @@ from botkit.live.panic import hold_back, panic
 from botkit.live.ports import Repeating
 from botkit.live.state_folder import KeptHalt, StateFolder
 from botkit.live.stopping import stop
+from botkit.live.telling.status_text import standstills_of
+from botkit.live.telling.summary import summary_lines, summary_of
 from botkit.live.watchdog import Blocked, Watchdog
 from botkit.model.events import BalanceReport, OrderBook, Trade
-from botkit.model.inputs import AccountEvents, Input
+from botkit.model.inputs import AccountEvents, Input, Pause
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import CreateOrder
@@ -131,6 +133,12 @@ async def test_commands_from_another_process_are_executed(world: World) -> None:
         assert "paused" in await asked(world, "pause", strategy="p")
         await until(lambda: order.is_final)
         assert far_buy(bot).reason == "p is halted: paused by hand"
+        StateFolder(world.folder / "state").set_halt(KeptHalt(kind="panic", reason="by hand", time=0))
+        await until(lambda: bot.view.halted is not None)
+        assert "not paused any more, but the bot is halted" in await asked(world, "resume", strategy="p")
+        StateFolder(world.folder / "state").clear_halt()
+        await until(lambda: bot.view.halted is None)
+        await asked(world, "pause", strategy="p")
         assert "again" in await asked(world, "resume", strategy="p")
         assert not far_buy(bot).is_refused
         assert "0.02" in await asked(world, "set", strategy="p", name="size", value=0.02)
@@ -145,6 +153,19 @@ async def test_commands_from_another_process_are_executed(world: World) -> None:
     status = bot.parts.folder.read_status()
     assert status is not None
     assert status["name"] == "world"
+
+
+async def test_a_pause_is_shown_with_its_remedy_while_the_bot_runs_and_after_a_restart(world: World) -> None:
+    remedy = "p is paused; `botkit resume CONFIG p` lets it trade"
+    folder = StateFolder(world.folder / "state")
+    bot = await world.start()
+    bot.say(Pause("p"))
+    assert f"  {remedy}" in summary_lines(summary_of(bot.standing()))
+    await until(lambda: standstills_of(folder) == [remedy])
+    await world.crash(bot)
+    again = await world.start()
+    assert remedy in told(again)
+    assert f"  {remedy}" in summary_lines(summary_of(again.standing()))
 
 
 async def test_a_parameter_set_at_run_time_survives_a_restart(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from botkit.engine.commands import PAUSED
 from botkit.live.standing import Standing
 from botkit.model.counts import counted
 from botkit.model.figures import amount_figure, fixed, price_figure, separated
@@ -62,6 +63,7 @@ def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
             strategy.name: {
                 "active": strategy.active,
                 "stopped": strategy.stopped_because,
+                "halted": strategy.halted or "",
                 "orders": strategy.orders,
                 "fills": strategy.fills,
                 "skips": grouped(strategy.skips),
@@ -81,6 +83,12 @@ def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
 
 def _amounts(units_by_currency: Mapping[str, int]) -> dict[str, str]:
     return {currency: format_units(units) for currency, units in units_by_currency.items() if units}
+
+
+def standstill_of(strategy: str, halt: str) -> str:
+    """Return a sentence about a strategy that is paused or halted, with its remedy."""
+    what = "paused" if halt == PAUSED else f"halted: {halt}"
+    return f"{strategy} is {what}; `botkit resume CONFIG {strategy}` lets it trade"
 
 
 def stopped_lines(summary: dict[str, Any]) -> list[str]:
@@ -107,6 +115,8 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
         told = "; ".join(f"{count} {reason}" for reason, count in reasons)
         counts = f"{counted(row['orders'], 'order')}, {counted(row['fills'], 'fill')}"
         lines.append(f"  {name}: {counts}" + (f" ({told})" if told else ""))
+        if row.get("halted"):  # absent from the status of an older botkit
+            lines.append(f"  {standstill_of(name, row['halted'])}")
     for name, bars in summary.get("bars", {}).items():
         if bars["different"]:
             lines.append(

@@ -64,6 +64,8 @@ def test_a_momentum_strategy_on_a_market_with_momentum_holds_up_out_of_sample(
     found = examined(capsys, planted(tmp_path / "good", FOLLOW, closes(1, YEARS, momentum=0.4)))
     assert found["verdict"] == "holds out of sample", found["sentence"]
     assert found["rungs"]["look-ahead"]["outcome"] == "ok"
+    # the files that botkit itself reads are not the strategy's
+    assert (found["rungs"]["files"]["outcome"], found["rungs"]["files"]["says"]) == ("ok", "it reads no files")
 
 
 def test_a_momentum_strategy_on_a_market_without_momentum_does_not_hold_up(
