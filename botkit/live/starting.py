@@ -22,7 +22,7 @@ from botkit.live.claims import ClaimRefused
 from botkit.live.connecting import connect
 from botkit.live.journal import REMEMBERED
 from botkit.live.journal_faults import commits_lost
-from botkit.live.journal_losses import write_off
+from botkit.live.journal_losses import Unjournaled, write_off
 from botkit.live.latch import halts_of
 from botkit.live.limits.protocol import LedgerUnreachable
 from botkit.live.limits.succession import keep_identity, predecessor
@@ -255,6 +255,8 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, opened: Op
         evidence = f"the exchange has {count} of this bot that the journal does not contain: {'; '.join(lost[:5])}"
         bot.latch.set(JOURNAL_HALT, losses_of(commits_lost(bot.journal.path, evidence)))
         write_off(bot.journal, bot.comparisons.first.unwritten_until)
+    if opened.unwritten is not None:
+        bot.unjournaled = Unjournaled(opened.unwritten)
     if opened.starts_over is not None:
         bot.notices.tell("warning", opened.starts_over)
     bot.tell_of_orders()

@@ -281,7 +281,7 @@ class OrderEntry:
         self._own(old)
         rules, now = old.pair.rules, self._clock.now
         refusal: str | None = None
-        ticks, lots = old.price_ticks, self._desk.remaining_lots(old)
+        ticks, lots = old.price_ticks, self._desk.replacements.remaining_lots(old)
         try:
             if price is not None:
                 ticks = rules.ticks(price, up=old.side is SELL)
