@@ -572,3 +572,25 @@ async def test_a_book_that_arrives_during_a_turn_is_not_processed_within_it(
     bot.driver.sink(books[0])
     await until(lambda: len(seen) == 2)
     assert turns[1] == turns[0] + 1
+
+
+def test_the_pairs_of_one_coin_are_one_holding_in_the_summary() -> None:
+    summary: dict[str, Any] = {
+        "name": "maker", "currency": "usdt", "orders": 0, "fills": 0, "refused": 0, "pnl": None, "strategies": {},
+        "open": [], "halted": None,
+        "positions": {"mm btc_usdt": 0.4, "mm btc_twd": -0.01821789, "mm eth_usdt": 2.0, "other btc_usdt": 0.0},
+    }  # fmt: skip
+    assert summary_lines(summary)[1:] == [
+        "  holds 0.38178211 btc (mm: 0.4 in btc_usdt, -0.01821789 in btc_twd)",
+        "  holds 2 eth (mm: eth_usdt)",
+    ]
+
+
+async def test_quotes_that_a_halted_bot_refuses_are_not_counted_as_orders(world: World) -> None:
+    bot = await world.start()
+    bot.latch.set("panic", "by hand")
+    for number, price in enumerate((50_000, 50_001, 50_002), 1):
+        puppet(bot).quote("btc_usdt", bids=[(price, 0.01)])
+        bot.driver.wake()
+        await until(lambda number=number: sum(bot.view.strategies()[0].refusals.values()) == number)
+    assert bot.view.strategies()[0].orders == 0
