@@ -34,6 +34,7 @@ from botkit.live.refused_key import KEY_HALT
 from botkit.live.run_files import RunFiles
 from botkit.live.start_refused import StartRefused
 from botkit.live.state_folder import JOURNAL_HALT
+from botkit.live.telling.summary import standstill_of
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.counts import counted
 from botkit.model.inputs import Begin, BookedExecution, CancelOrphans, Restore, RestoredOrder, SentBefore
@@ -144,7 +145,7 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     if opened.losses is not None and halt is not None and opened.losses not in halt.reason:
         bot.notices.tell("error", opened.losses)  # an earlier, unresolved loss stays in force
     for name, reason in halts.items():
-        bot.notices.tell("warning", f"{name} is halted: {reason}; `botkit resume` lets it trade")
+        bot.notices.tell("warning", standstill_of(name, reason))
     bot.say(
         Restore(
             books=books,
