@@ -73,6 +73,8 @@ def test_a_momentum_strategy_on_a_market_with_momentum_holds_up_out_of_sample(
     found = examined(capsys, good)
     assert found["verdict"] == "holds out of sample", found["sentence"]
     assert found["rungs"]["look-ahead"]["outcome"] == "ok"
+    # the files that botkit itself reads are not the strategy's
+    assert (found["rungs"]["files"]["outcome"], found["rungs"]["files"]["says"]) == ("ok", "it reads no files")
     assert found["rungs"]["looks"]["outcome"] == "ok"
 
 
