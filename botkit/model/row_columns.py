@@ -15,13 +15,25 @@ from typing import Any, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
+__all__ = [
+    "BLOCK_ROWS",
+    "ChosenRows",
+    "RowColumns",
+    "block_count",
+    "block_length",
+    "column_blocks",
+    "columns_of",
+    "row_blocks",
+    "row_values",
+]
+
 #: the number of rows in a block of a sequence of objects
 BLOCK_ROWS = 2_048
 
-Row = TypeVar("Row")
+_Row = TypeVar("_Row")
 
 
-class RowColumns(Sequence[Row]):
+class RowColumns(Sequence[_Row]):
     """Rows that are stored in columns. A name with a dot is a field of a row's field."""
 
     @abstractmethod
@@ -29,7 +41,7 @@ class RowColumns(Sequence[Row]):
         """Return the columns of a block of rows."""
 
     @abstractmethod
-    def rows_of(self, block: int) -> Sequence[Row]:
+    def rows_of(self, block: int) -> Sequence[_Row]:
         """Return the rows of a block."""
 
     @property
@@ -38,10 +50,10 @@ class RowColumns(Sequence[Row]):
         """The number of rows in each block except the last."""
 
 
-class ChosenRows(RowColumns[Row]):
+class ChosenRows(RowColumns[_Row]):
     """Some rows of another sequence, read from it when they are needed. ``places`` are their indices, ascending."""
 
-    def __init__(self, rows: Sequence[Row], places: npt.NDArray[np.integer[Any]]) -> None:
+    def __init__(self, rows: Sequence[_Row], places: npt.NDArray[np.integer[Any]]) -> None:
         self._rows = rows
         self._places = places
 
@@ -49,12 +61,12 @@ class ChosenRows(RowColumns[Row]):
         return len(self._places)
 
     @overload
-    def __getitem__(self, index: int) -> Row: ...
+    def __getitem__(self, index: int) -> _Row: ...
 
     @overload
-    def __getitem__(self, index: slice) -> list[Row]: ...
+    def __getitem__(self, index: slice) -> list[_Row]: ...
 
-    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+    def __getitem__(self, index: int | slice) -> _Row | list[_Row]:
         if isinstance(index, slice):
             return [self._rows[place] for place in self._places[index].tolist()]
         return self._rows[int(self._places[index])]
@@ -79,7 +91,7 @@ class ChosenRows(RowColumns[Row]):
                 column += [values_there[row] for row in rows]
         return found
 
-    def rows_of(self, block: int) -> list[Row]:
+    def rows_of(self, block: int) -> list[_Row]:
         """Return the rows of a block."""
         return self[block * BLOCK_ROWS : (block + 1) * BLOCK_ROWS]
 
@@ -118,7 +130,7 @@ def columns_of(rows: Sequence[Any], block: int, *names: str) -> list[list[Any]]:
     return [[read(row) for row in part] for read in map(attrgetter, names)]
 
 
-def row_blocks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+def row_blocks(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
     """Yield the rows block by block."""
     for number in range(block_count(rows)):
         if isinstance(rows, RowColumns):
