@@ -95,8 +95,7 @@ def make_open_orders(request_id: int) -> Request:
     return ListOpenOrders(id=request_id)
 
 
-# -- three ways of counting at the venue
-# --------------------------------------------------------------------------------
+# -- three ways of counting at the venue --------------------------------------------------------------------------
 
 
 def most_in_sliding_window(arrivals: Iterable[int], length: int) -> int:

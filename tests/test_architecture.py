@@ -562,8 +562,7 @@ def test_no_protocol_requires_too_many_methods() -> None:
     assert {name: count for name, count in found.items() if count > PORT_MOST} == {}
 
 
-# -- the engine's entry points
-# ---------------------------------------------------------------------------------------------------------
+# -- the engine's entry points ------------------------------------------------------------------------------------
 
 
 #: the names used for an engine and for the parts of its view

@@ -143,7 +143,7 @@ class Run:
             if why is not None and name not in self._unkept:
                 self._unkept[name] = why
                 self._tell(
-                    "warning", f"self.state of {name!r} cannot be saved for a restart: {why}", self.engine.view.now
+                    "warning", f"self.state of {name!r} would not survive a restart: {why}", self.engine.view.now
                 )
 
     def _plan(self, sources: Mapping[str, Any], resolutions: Mapping[str, Sequence[str]]) -> Plan:

@@ -83,8 +83,7 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Base class for all sections."""
 
 
-# -- exchange and account
-# ---------------------------------------------------------------------------------------------------
+# -- exchange and account -----------------------------------------------------------------------------------------
 
 
 class ExchangeConfig(_Section, frozen=True, kw_only=True):
@@ -558,8 +557,7 @@ class PageConfig(_Section, frozen=True, kw_only=True):
                 )
 
 
-# -- the whole file
-# -------------------------------------------------------------------------------------------------------
+# -- the whole file -----------------------------------------------------------------------------------------------
 
 
 class BotConfig(_Section, frozen=True, kw_only=True):

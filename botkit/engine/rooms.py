@@ -142,13 +142,14 @@ class BotRooms:
             on_foreign=self._foreign,
         )
         self.gate = self.desk.gate
+        self._shown_lots = self.desk.follow_ups.shown_lots
         self.untold = Untold()
         self.agreement = Agreement(
             clock=self.clock,
             agenda=agenda,
-            shown=self.desk.shown_lots,
+            shown=self.desk.follow_ups.shown_lots,
             tell=self._tell,
-            look_at=lambda order, now: self.desk.look_at((order,), now),
+            look_at=lambda order, now: self.desk.follow_ups.look_at((order,), now),
         )
         self.quoter = Quoter(clock=self.clock, changes=self.changes, desk=self.desk, risk=risk)
         self.targets = Targets(changes=self.changes, markets=self.markets, portfolio=portfolio)
@@ -318,7 +319,7 @@ class BotRooms:
         if self.protector.watches:
             self.protector.order_changed(order)
         if record.active:
-            if not order.executed_lots and not self.agreement.held and order.client_id not in self.desk.shown_lots:
+            if not order.executed_lots and not self.agreement.held and order.client_id not in self._shown_lots:
                 # no pending execution could disagree with the order's state
                 callback = (self._listeners.get(record.name) or self._listen(record))[0]
                 if callback is not None:

@@ -17,6 +17,7 @@ from botkit.live.claims import Claims
 from botkit.live.comparing import Comparisons
 from botkit.live.driver import LiveDriver
 from botkit.live.journal import Journal
+from botkit.live.journal_losses import Unjournaled
 from botkit.live.journal_rows import JournalError
 from botkit.live.journal_watch import JournalWatch
 from botkit.live.latch import Latch
@@ -81,6 +82,8 @@ class Bot:
         self.happened = asyncio.Event()
         self.orphans: Reply | None = None
         self.start_failures: list[str] = []
+        #: finds orders of the last run that arrive after the start; None if the journal cannot have lost any
+        self.unjournaled: Unjournaled | None = None
         self.compare_refusal: str | None = None
         #: set when the exchange rejects the key
         self.key_refused = asyncio.Event()
@@ -184,6 +187,9 @@ class Bot:
             self.start_failures += tell_failures(out.failures, self.notices)
         if (out.comparisons or out.compare_failures) and self.comparisons.came_out(out, now):
             self.driver.soon(self.comparisons.at_once)
+        if out.comparisons and self.unjournaled is not None and self.started_at:
+            for text in self.unjournaled.news(self.view.foreign_orders(), self.view.orders()):
+                self.notices.tell("error", text)
         for why, ending in out.compare_failures:
             if ending is Ending.REFUSED:
                 self.compare_refusal = f"{why}. Nothing was traded; check the address, the key and this machine's clock"
@@ -209,7 +215,7 @@ class Bot:
         self.streams.tell(now)
         self.latch.keep(self.view.halts)
         for strategy, why in self.persistence.take_unwritable():
-            self.notices.tell("error", f"self.state of {strategy!r} cannot be saved for a restart: {why}")
+            self.notices.tell("error", f"self.state of {strategy!r} would not survive a restart: {why}")
         if self.shared is not None and self.driver.journal_fault is not None:
             self.shared.disown()  # from this point on, cancels and reads are sent without being journaled
         if self.view.is_trading and not self.happened.is_set():

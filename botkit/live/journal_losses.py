@@ -9,9 +9,13 @@ that are missing from the journal.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from botkit.live.journal import DAMAGE, ID_BLOCK, ID_MAX, SKIPPED_MAX, Journal
 from botkit.model.clock import NS_PER_MINUTE, Nanos
+from botkit.model.events import OrderReport
 from botkit.model.inputs import Unwritten
+from botkit.model.orders import Order
 
 #: how far the exchange's timestamps may differ from this machine's clock
 _CLOCKS_APART: Nanos = NS_PER_MINUTE
@@ -49,6 +53,35 @@ def unwritten_orders(journal: Journal) -> Unwritten | None:
         return None
     known = tuple(client_id for client_id in reach.latest_ids if client_id >= first_id)
     return Unwritten(max(0, reach.last_time - _CLOCKS_APART), first_id, end_id, known)
+
+
+class Unjournaled:
+    """Orders of the last run that reach the exchange only after this start and that the journal does not contain.
+
+    The start itself halts for those that it finds. A later one is reported, but does not halt a bot that trades: its
+    books contain all that has been filled so far.
+    """
+
+    def __init__(self, wanted: Unwritten) -> None:
+        self._wanted = wanted
+        self._told: set[str] = set()
+
+    def news(self, foreign: Iterable[OrderReport], own: Iterable[Order]) -> Iterator[str]:
+        """Yield a sentence for each such order that is new among the ``foreign`` orders of the account."""
+        wanted = self._wanted
+        found = [row for row in foreign if wanted.first_id <= (row.client_id or 0) < wanted.end_id]
+        found = [row for row in found if row.order_id not in self._told and row.client_id not in wanted.known]
+        if not found:
+            return
+        known = {order.client_id for order in own}
+        for row in found:
+            self._told.add(row.order_id)
+            if row.client_id not in known:
+                yield (
+                    f"the exchange has an order of this bot that the journal does not contain: {row.order_id} of "
+                    f"{row.pair}. It was sent before this start and arrived after it, so the disk has lost the last "
+                    "commit; the bot leaves it alone. Cancel it at the exchange, or count on its fill"
+                )
 
 
 def write_off(journal: Journal, until: int = 0) -> None:

@@ -22,7 +22,7 @@ from botkit.live.claims import ClaimRefused
 from botkit.live.connecting import connect
 from botkit.live.journal import REMEMBERED
 from botkit.live.journal_faults import commits_lost
-from botkit.live.journal_losses import write_off
+from botkit.live.journal_losses import Unjournaled, write_off
 from botkit.live.latch import halts_of
 from botkit.live.limits.protocol import LedgerUnreachable
 from botkit.live.limits.succession import keep_identity, predecessor
@@ -34,6 +34,7 @@ from botkit.live.refused_key import KEY_HALT
 from botkit.live.run_files import RunFiles
 from botkit.live.start_refused import StartRefused
 from botkit.live.state_folder import JOURNAL_HALT
+from botkit.live.telling.summary import standstill_of
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.counts import counted
 from botkit.model.inputs import Begin, BookedExecution, CancelOrphans, Restore, RestoredOrder, SentBefore
@@ -144,7 +145,7 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     if opened.losses is not None and halt is not None and opened.losses not in halt.reason:
         bot.notices.tell("error", opened.losses)  # an earlier, unresolved loss stays in force
     for name, reason in halts.items():
-        bot.notices.tell("warning", f"{name} is halted: {reason}; `botkit resume` lets it trade")
+        bot.notices.tell("warning", standstill_of(name, reason))
     bot.say(
         Restore(
             books=books,
@@ -255,6 +256,8 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, opened: Op
         evidence = f"the exchange has {count} of this bot that the journal does not contain: {'; '.join(lost[:5])}"
         bot.latch.set(JOURNAL_HALT, losses_of(commits_lost(bot.journal.path, evidence)))
         write_off(bot.journal, bot.comparisons.first.unwritten_until)
+    if opened.unwritten is not None:
+        bot.unjournaled = Unjournaled(opened.unwritten)
     if opened.starts_over is not None:
         bot.notices.tell("warning", opened.starts_over)
     bot.tell_of_orders()

@@ -221,8 +221,7 @@ class StateFolder:
             return None
         return found if isinstance(found, dict) else None
 
-    # -- messages between the guard and its bot
-    # --------------------------------------------------------------------------
+    # -- messages between the guard and its bot -------------------------------------------------------------------
 
     def beat(self, time: Nanos) -> None:
         """Update the heartbeat timestamp of the lock file. The file exists while the bot runs, and its timestamp can be

@@ -49,8 +49,7 @@ class Ledger:
                 assert units >= 0, (currency, units)
                 self._begun[currency] = self._begun.get(currency, 0) + units
 
-    # -- opening and closing orders
-    # ---------------------------------------------------------------------------------------
+    # -- opening and closing orders -------------------------------------------------------------------------------
 
     def open(self, order: VenueOrder, deed: Deed) -> None:
         """Add an order and lock its funds."""

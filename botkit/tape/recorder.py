@@ -275,8 +275,7 @@ class Recorder:
         self.gaps += 1
 
 
-# -- converting journals to Parquet
-# --------------------------------------------------------------------------------------------
+# -- converting journals to Parquet -------------------------------------------------------------------------------
 
 
 def finalise(root: Path, pairs: Mapping[str, Pair], *, command: str = "") -> list[str]:

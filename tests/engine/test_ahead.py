@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -19,6 +20,7 @@ from botkit.engine.strategy.series import BarSeries
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.model.clock import NS_PER_MINUTE, parse_time
 from botkit.model.columns import CandleColumns
+from tests.cli.first_week import FirstBot
 
 PAIR = packaged_pairs()["btc_twd"]
 T0 = parse_time("2025-03-03T10:00")
@@ -58,6 +60,7 @@ def read(random: Random, found: list[Attached[Any]], bands: Attached[Any]) -> ob
 def test_lines_computed_block_by_block_equal_lines_computed_bar_by_bar(seed: int) -> None:
     columns = candles(seed)
     block, bars = CandleBlock(columns, 0, ROWS), CandleBlock(columns, 0, ROWS).make_events()
+    block.make_events()
     results = []
     for is_block in (True, False):
         plots = PlotStore("s", takes_indicators=True, whole_run=True, points_max=150)
@@ -71,6 +74,9 @@ def test_lines_computed_block_by_block_equal_lines_computed_bar_by_bar(seed: int
             if is_block and source is None:
                 block.skip_to(row)
                 source = SeriesSource(series, block, row)
+            if source is not None and row % 11 == 0:  # a turn processes this row, as it does at midnight
+                assert not source.takes(bars[row - 1] if row else bars[1])
+                assert source.takes(bars[row])
             block.done = row + 1
             if not is_block:
                 series.append(bars[row])
@@ -107,3 +113,23 @@ def test_a_line_read_at_every_bar_is_computed_only_once_per_block(monkeypatch: p
         assert line.ready is (row >= 3)
     source.end()
     assert len(steps) < 20
+
+
+def test_the_turn_at_midnight_does_not_compute_the_lines_of_a_block_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[int] = []
+    prepare = Attached.prepare
+    monkeypatch.setattr(Attached, "prepare", lambda self, *given: prepared.append(1) or prepare(self, *given))
+    body = """
+        def on_start(self):
+            bars = self.subscribe_bars(self.pair, "1m")
+            self.fast, self.slow = bars.attach(SMA(5)), bars.attach(SMA(9))
+
+        def on_bar(self, bar):
+            if self.fast.crossed_above(self.slow):
+                self.market_buy(self.pair, spend=100)
+    """
+    bot = FirstBot(tmp_path, body, prices=[1_000_000.0 + 100 * (i % 17) for i in range(5 * 1_440)])
+    assert bot.backtest("--json") == 0
+    assert len(prepared) == 2

@@ -521,8 +521,7 @@ async def test_a_gap_between_trade_lists_is_reported_before_the_trades() -> None
     assert events[2].price == 2751900.0
 
 
-# -- creating an adapter
-# ------------------------------------------------------------------------------------------------------
+# -- creating an adapter ------------------------------------------------------------------------------------------
 
 
 def test_connect_requires_an_account_and_secure_addresses() -> None:

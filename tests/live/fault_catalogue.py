@@ -377,6 +377,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
         (
             _DISK + "test_the_bots_first_journal_without_its_write_ahead_log_halts_the_bot",
             _DISK + "test_orders_at_the_exchange_that_are_missing_from_the_journal_halt_the_bot",
+            _DISK + "test_an_order_that_is_missing_from_the_journal_and_arrives_after_the_start_is_reported",
         ),
         "has lost its latest commits...the exchange has an order of this bot that the journal does not contain",
     ),

@@ -323,6 +323,32 @@ async def test_orders_at_the_exchange_that_are_missing_from_the_journal_halt_the
     assert "has lost" not in told(third)
 
 
+async def test_an_order_that_is_missing_from_the_journal_and_arrives_after_the_start_is_reported(world: World) -> None:
+    bot = await world.start()
+    await settled(far_buy(bot, 0.001))
+    await until(lambda: not bot.persistence.is_dirty)
+    known = snapshot(world)
+    world.emulator.add_fault({"kind": "late_arrival", "where": "create_order", "value": 20_000, "count": 1})
+    lost = far_buy(bot, 0.002)
+    await until(lambda: lost.state is OrderState.UNKNOWN)
+    await world.crash(bot)
+    put_back(world, known)
+    again = await world.start()
+    assert "does not contain" not in told(again)
+    rows = len(exchange_rows(world.emulator))
+    await until(lambda: len(exchange_rows(world.emulator)) > rows, 60)
+    again.comparisons.at_once()
+    await until(lambda: "does not contain" in told(again))
+    for _ in range(2):
+        ended = again.comparisons.ended
+        again.comparisons.at_once()
+        await until(lambda: again.comparisons.ended > ended)  # noqa: B023
+    assert told(again).count("does not contain") == 1
+    new = far_buy(again)
+    await settled(new)
+    assert new.state is OrderState.OPEN
+
+
 async def test_a_lost_commit_is_detected_even_if_its_order_does_not_have_the_highest_id(world: World) -> None:
     bot = await world.start()
     old = far_buy(bot, 0.001)

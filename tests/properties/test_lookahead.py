@@ -114,8 +114,7 @@ def test_every_bundled_strategy_is_covered() -> None:
     assert set(CASES) == {path.stem for path in (ROOT / "strategies").glob("*.py")}
 
 
-# -- a strategy that tries to look ahead
-# -----------------------------------------------------------------------------------------
+# -- a strategy that tries to look ahead --------------------------------------------------------------------------
 
 #: Every price reveals its row's time, because the price in row i of the tape is 50,000 + i. The peeker searches all
 #: data that a strategy can access for a price from a later row.

@@ -38,7 +38,9 @@ class Branch:
         return source.rindex("\n", 0, source.index(self.text) + self.text.rstrip().rfind("\n") + 1) + 1
 
 
-_DESK, _RESOLUTION, _RECONCILE = (f"botkit.engine.orders.{name}" for name in ("desk", "resolution", "reconcile"))
+_DESK, _FOLLOWED, _REPLACED, _RESOLUTION, _RECONCILE = (
+    f"botkit.engine.orders.{name}" for name in ("desk", "follow_ups", "replacements", "resolution", "reconcile")
+)
 _ROUTER, _LIVE, _LOG = "botkit.engine.router.router", "botkit.live", "botkit.live.journal_log"
 _JOURNAL, _FILLING, _DRIVER = (f"{_LIVE}.{name}" for name in ("journal", "journal_filling", "driver"))
 _LEASES, _COMPARING, _GUARD = f"{_LIVE}.limits.leases", f"{_LIVE}.comparing", f"{_LIVE}.guard"
@@ -56,25 +58,28 @@ BRANCHES: Final = (
     Branch("an execution was reported twice", _DESK, "if new is None:\n            return"),
     Branch("a final report waited for its executions", _DESK, "self._final_reports[order.client_id] = report"),
     Branch(
-        "an order was read, for its push was overdue", _DESK,
+        "an order was read, for its push was overdue", _FOLLOWED,
         "> order.executed_lots\n            ):\n                self._read_order(order, now)",
     ),
-    Branch("executions were read, for their push was overdue", _DESK, "            self._read_trades(order, now)"),
+    Branch("executions were read, for their push was overdue", _FOLLOWED, "            self._read_trades(order, now)"),
     Branch(
         "an execution that the stream had missed was booked", _DESK,
         "if new is not None:\n                self._book(",
     ),
-    Branch("an order was read in vain", _DESK, "self._follow(order, now + READ_AFTER * min("),
+    Branch("an order was read in vain", _FOLLOWED, "self.at(order, now + READ_AFTER * min("),
     Branch(
-        "an order was live after its cancel", _DESK,
+        "an order was live after its cancel", _FOLLOWED,
         "elif order.cancel_requested and report.state not in FINAL_STATES:\n            self._router.cancel(",
     ),
-    Branch("a waiting replacement was cancelled", _DESK, "self._drop_replacement(order, OrderState.CANCELLED"),
-    Branch("a replacement took its place in the queue", _DESK, 'old.move(OrderState.CANCELLED, now, "replaced before'),
-    Branch("a waiting replacement was replaced", _DESK, "self._end_unsent(waiting[0], OrderState.CANCELLED"),
-    Branch("an order was filled before its replacement left", _DESK, "self._end_unsent(new, OrderState.CANCELLED, now"),
+    Branch("a waiting replacement was cancelled", _REPLACED, "del self.waiting[self._replaced["),
+    Branch("a replacement took its place in the queue", _REPLACED, "self._placing.end_unsent(old, "),
+    Branch("a waiting replacement was replaced", _REPLACED, "self._placing.end_unsent(superseded[0], "),
+    Branch(
+        "an order was filled before its replacement left", _REPLACED,
+        'end_unsent(new, OrderState.CANCELLED, now, "the order to replace was filled")',
+    ),
     Branch("a resting order expired", _DESK, 'order.reason = "expired"'),
-    Branch("many orders were read in one listing", _DESK, "self._list_orders(pair, group, now)"),
+    Branch("many orders were read in one listing", _FOLLOWED, "self._list_orders(pair, group, now)"),
     Branch("an order on its way at the crash was looked up", _DESK, "self._move(order, _UNKNOWN, now)"),
     Branch("an order was held back at its grant", _DESK, "NOT_SENT, now, self._gate.when_granted("),
     # orders with unknown outcomes

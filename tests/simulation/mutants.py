@@ -68,9 +68,9 @@ MUTANTS = (
         "            if answer.outcome is Ending.NOT_SENT or answer.outcome is Ending.UNKNOWN:\n",
     ),
     Mutant(
-        "a cancel that was answered counts as the end", "protocol", "botkit.engine.orders.desk",
+        "a cancel that was answered counts as the end", "protocol", "botkit.engine.orders.follow_ups",
         "            self._router.cancel(order, now)  # the order is still live despite its cancel\n",
-        "            self.finish(order, OrderState.CANCELLED, now)\n",
+        "            self._results.finish(order, OrderState.CANCELLED, now)\n",
     ),
     Mutant(
         "executions that were already seen are booked again", "ledger", "botkit.engine.orders.desk",
@@ -92,7 +92,7 @@ MUTANTS = (
     ),
     Mutant(
         "orders that ended during an outage are not read", "reconcile", "botkit.engine.orders.reconcile",
-        "        self._desk.look_at((order for order, _, _ in stale), now)\n", "",
+        "        self._desk.follow_ups.look_at((order for order, _, _ in stale), now)\n", "",
     ),
     Mutant(
         "a commit leaves out the strategies' state", "log", "botkit.live.persistence",
@@ -109,14 +109,13 @@ MUTANTS = (
     ),
     Mutant(
         "a restart forgets which cancels were asked for", "protocol", "botkit.engine.orders.desk",
-        "        elif order.cancel_requested or order.expires is not None:\n            self._follow(",
-        "        elif order.expires is not None:\n            self._follow(",
+        "        elif order.cancel_requested or order.expires is not None:\n            self.follow_ups.at(",
+        "        elif order.expires is not None:\n            self.follow_ups.at(",
     ),
     Mutant(
-        "executions that a report shows are not waited for", "protocol", "botkit.engine.orders.desk",
-        "            self.shown_lots[order.client_id] = report.executed_lots\n"
-        "            self._follow(order, now + READ_AFTER)\n",
-        "            self.shown_lots[order.client_id] = report.executed_lots\n",
+        "executions that a report shows are not waited for", "protocol", "botkit.engine.orders.follow_ups",
+        "            self.shown_lots[order.client_id] = lots\n            self.at(order, now + READ_AFTER)\n",
+        "            self.shown_lots[order.client_id] = lots\n",
     ),
     Mutant(
         "a final report ends an order before its executions", "protocol", "botkit.engine.orders.desk",
@@ -136,7 +135,7 @@ MUTANTS = (
     Mutant(
         "a cancel is never followed up", "protocol", "botkit.engine.orders.desk",
         "                if order.state not in FINAL_STATES:\n"
-        "                    self._follow(order, now + READ_AFTER)\n",
+        "                    self.follow_ups.at(order, now + READ_AFTER)\n",
         "                pass\n",
     ),
     Mutant(
@@ -286,15 +285,15 @@ MUTANTS = (
     ),
     # -- written by someone who had not read the checkers
     Mutant(
-        "an order that a read does not find counts as cancelled", "protocol", "botkit.engine.orders.desk",
-        "            else:\n                self._unread.add(order.client_id)\n",
+        "an order that a read does not find counts as cancelled", "protocol", "botkit.engine.orders.follow_ups",
+        "            else:\n                self.unread.add(order.client_id)\n",
         "            elif answer.outcome is Ending.REFUSED:\n"
-        '                self.finish(order, OrderState.CANCELLED, at, "the exchange has no such order")\n'
-        "            else:\n                self._unread.add(order.client_id)\n",
+        '                self._results.finish(order, OrderState.CANCELLED, at, "the exchange has no such order")\n'
+        "            else:\n                self.unread.add(order.client_id)\n",
         needs=("read_refused",),
     ),
     Mutant(
-        "what fills before a replacement leaves is ordered again", "protocol", "botkit.engine.orders.desk",
+        "what fills before a replacement leaves is ordered again", "protocol", "botkit.engine.orders.replacements",
         "        filled_since = old.executed_lots - executed_before\n", "        filled_since = 0\n",
         needs=("filled_while_replaced",),
     ),
@@ -320,8 +319,8 @@ MUTANTS = (
     ),
     Mutant(
         "a restart forgets when orders expire", "log", "botkit.engine.orders.desk",
-        "        elif order.cancel_requested or order.expires is not None:\n            self._follow(",
-        "        elif order.cancel_requested:\n            self._follow(",
+        "        elif order.cancel_requested or order.expires is not None:\n            self.follow_ups.at(",
+        "        elif order.cancel_requested:\n            self.follow_ups.at(",
     ),
     Mutant(
         "books that could not be written count as written", "log", "botkit.live.persistence",

@@ -962,6 +962,8 @@ class Run:
             order
             for order in self.books.orders.values()
             if order.state.value in ("untriggered", "open", "partly_filled")
+            # a disk lost the row after it was synced, and the order arrived only after the next start, which reports it
+            and order.new.client_id not in self.books.excused
         ]
         if left:
             raise Broken(f"liveness: {len(left)} orders are open after an orderly stop: {left[:3]}")

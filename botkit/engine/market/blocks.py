@@ -207,6 +207,19 @@ class SeriesSource:
         else:
             self.series.extend(*(column[given:done] for column in self.block.columns))
 
+    def takes(self, bar: object) -> bool:
+        """Return True if a bar that a turn has processed is the block's next row, which the series will then pull like
+        the rows of a loop. Otherwise the quiet span must end.
+        """
+        block = self.block
+        done = block.done
+        if done == block.count or not block.events or block.events[done] != bar:
+            return False
+        if block.rows is not None:
+            next(block.rows)
+        block.done = done + 1
+        return True
+
     def prepare(self) -> None:
         """Let the series compute its window indicators over the rest of the block, if enough rows are left."""
         done = self.block.done

@@ -200,9 +200,12 @@ class Markets:
         A series that is still waiting for its history gets the bar without a callback, because the bar may have started
         before the stream.
         """
-        feed.settle()
-        for _, series, _ in feed.listeners:
-            series.append(bar)
+        # a turn between two loops over a block, such as the one at midnight, need not end the quiet span: the windows
+        # over the rest of the block would be computed anew
+        if feed.source is None or len(feed.listeners) != 1 or not feed.source.takes(bar):
+            feed.settle()
+            for _, series, _ in feed.listeners:
+                series.append(bar)
         for record, series, callback in list(feed.listeners):
             if callback is not None and record.active and series.is_ready:
                 self._callbacks.call(record, callback, bar)

@@ -2,27 +2,28 @@
 
 The order desk owns every `Order`, moves it through the state table, and locks and releases its money. It turns the
 exchange's messages (responses, order reports, trade reports, listings), in whatever order they arrive, into fills and
-states. Its look-ups go through the router like all other requests.
+states. `botkit.engine.orders.follow_ups` reads what the exchange should have pushed, and
+`botkit.engine.orders.resolution` finds out what became of a create without an answer.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from botkit.engine.agenda import Agenda
 from botkit.engine.decisions import ANSWER, BLOCK_LINES, CANCEL, FILL, INTENT, REQUEST, STATE, DecisionLog
 from botkit.engine.money.portfolio import Portfolio
-from botkit.engine.orders.by_ids import OrdersByIds
 from botkit.engine.orders.checks import Gate
+from botkit.engine.orders.follow_ups import READ_AFTER, FollowUps
 from botkit.engine.orders.matching_reports import is_same_order, is_too_old
 from botkit.engine.orders.reads import Reads
+from botkit.engine.orders.replacements import Replacements
 from botkit.engine.orders.resolution import Resolution
 from botkit.engine.orders.table import OrderTable
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.router.router import Router, Withdrawal
-from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.clock import Nanos
 from botkit.model.events import Fill, OrderReport, TradeReport
 from botkit.model.inputs import BookedExecution
 from botkit.model.orders import (
@@ -35,7 +36,6 @@ from botkit.model.orders import (
     Order,
     OrderState,
 )
-from botkit.model.pairs import Pair
 from botkit.model.requests import (
     Answer,
     CancelBatch,
@@ -43,16 +43,10 @@ from botkit.model.requests import (
     CreateBatch,
     CreateOrder,
     Ending,
-    GetOrder,
-    ListTrades,
     OrderAck,
     Request,
 )
 
-#: how long to wait for the pushed result of a cancel or a fill before the order is read (order protocol)
-READ_AFTER: Nanos = 1 * NS_PER_S
-#: the delay before the n-th read is n times `READ_AFTER`, up to this factor
-_READ_LATEST = 30
 _PAST_DEADLINE = "waited in the queue past its deadline"
 
 #: states of an order that was sent but has no known exchange id yet
@@ -107,28 +101,15 @@ class OrderDesk:
         #: create and cancel requests in flight
         self._creates: dict[int, tuple[Order, ...]] = {}
         self._cancels: dict[int, tuple[Order, ...]] = {}
-        #: replacements waiting for the old order to become final: old client id -> (new order, lots executed at the
-        #: time of the call)
-        self._replacements: dict[int, tuple[Order, int]] = {}
         #: reports that arrived before the response that identifies their order
         self._parked_trades: dict[str, list[TradeReport]] = {}
         #: final reports of orders with executions still missing: client id -> report
         self._final_reports: dict[int, OrderReport] = {}
-        #: lots executed according to a report, by client id; exceeds the order's own figure until the executions arrive
-        self.shown_lots: dict[int, int] = {}
-        self._follow_ups: list[tuple[Nanos, int, int]] = []
-        self._reading: set[int] = set()
-        #: orders that must be read, until a read succeeds
-        self._unread: set[int] = set()
-        self._by_ids = OrdersByIds(reads)
-        #: number of reads that returned no result, by client id
-        self._reads_in_vain: dict[int, int] = {}
-        self._sequence = 0
         #: number of executions booked since the start
         self.booked = 0
         #: time at which the latest execution was booked
         self.booked_at: Nanos = 0
-        self._slot = agenda.slot("orders", self._next_follow_up, self._check)
+        self.follow_ups = FollowUps(table=table, reads=reads, router=router, agenda=agenda, results=self)
         self.resolution = Resolution(
             table=table,
             reads=reads,
@@ -139,9 +120,12 @@ class OrderDesk:
             latest_accept_ns=latest_accept_ns,
         )
         self.gate = self._gate = gate(self.resolution)
+        self.replacements = Replacements(
+            table=table, portfolio=portfolio, risk=risk, router=router, gate=self._gate, placing=self
+        )
+        self._waiting = self.replacements.waiting
 
-    # -- requests from strategies
-    # ---------------------------------------------------------------------------------------
+    # -- requests from strategies ---------------------------------------------------------------------------------
 
     def place(self, order: Order, refusal: str | None, now: Nanos) -> Order:
         """Accept an intent: check it, lock its money, and queue it. A refused order immediately becomes final in state
@@ -154,12 +138,11 @@ class OrderDesk:
         if refusal is None:
             refusal = self._gate.when_placed(order) or self._enqueue(order, now)
         if refusal is not None:
-            order.move(OrderState.REFUSED, now, refusal)
-            self._decide((STATE, now, order.client_id, order.state, order.reason))
-            self._on_order(order)
+            self.end_unsent(order, OrderState.REFUSED, now, refusal)
         return order
 
-    def _admit(self, order: Order, now: Nanos) -> str | None:
+    def admit(self, order: Order, now: Nanos) -> str | None:
+        """Queue an order that has waited. Returns why it may not be sent, if it may not."""
         return self._gate.when_admitted(order) or self._enqueue(order, now)
 
     def _enqueue(self, order: Order, now: Nanos) -> str | None:
@@ -173,20 +156,21 @@ class OrderDesk:
         self._open[order.strategy][order.client_id] = order
         self._risk.order_opened(order)
         if order.expires is not None:
-            self._follow_expiry(order, now)
+            self.follow_expiry(order, now)
         return None
 
-    def _follow_expiry(self, order: Order, now: Nanos) -> None:
+    def follow_expiry(self, order: Order, now: Nanos) -> None:
+        """End an order when its ``expire_s`` is over."""
         if order.expires is not None and order.type is not MARKET:
             # a replacement may expire while the old order is still being cancelled
-            self._follow(order, max(now, order.expires))
+            self.follow_ups.at(order, max(now, order.expires))
 
     def cancel(self, order: Order, now: Nanos) -> None:
         """Cancel an order, at most once. A queued order becomes final here. An order in flight to the exchange is
         cancelled once its exchange id is known.
         """
-        if self._replacements and order.client_id in self._waiting_replacements:
-            self._drop_replacement(order, OrderState.CANCELLED, now, "cancelled before it was sent")
+        if self._waiting and self.replacements.is_waiting(order):
+            self.replacements.drop(order, now)
             return
         if order.state in FINAL_STATES or order.cancel_requested:
             return
@@ -203,10 +187,6 @@ class OrderDesk:
         # an order without an exchange id is in flight, or its outcome is unknown: `_adopted` sends the cancel as soon
         # as the order has an id
 
-    @property
-    def _waiting_replacements(self) -> dict[int, int]:
-        return {new.client_id: old for old, (new, _) in self._replacements.items()}
-
     def replace(self, old: Order, new: Order, refusal: str | None, now: Nanos) -> Order:
         """Replace ``old`` with ``new``: immediately if ``old`` is still queued, otherwise when ``old`` is final."""
         refusal = refusal or self._gate.when_asked(new, old)
@@ -214,86 +194,18 @@ class OrderDesk:
             return self.place(new, refusal, now)
         self._table.by_client_id[new.client_id] = new
         self._decide((INTENT, now, new.spec))
-        if old.state is _QUEUED and old.client_id not in self._waiting_replacements:
-            # The old order's money pays for the new one, so it is released first. Nothing else can happen in between.
-            self._portfolio.release(old)
-            self._risk.order_closed(old)
-            refusal = self._gate.when_admitted(new) or self._portfolio.lock(new)
-            if refusal is None:
-                replaced = self._router.replace_waiting(old, new, now)
-                assert replaced, old
-                self._open[old.strategy].pop(old.client_id, None)
-                old.move(OrderState.CANCELLED, now, "replaced before it was sent")
-                self._decide((STATE, now, old.client_id, old.state, old.reason))
-                self._on_order(old)
-                self._open[new.strategy][new.client_id] = new
-                self._risk.order_opened(new)
-                self._follow_expiry(new, now)
-                return new
-            relocked = self._portfolio.lock(old)
-            assert relocked is None, relocked
-            self._risk.order_opened(old)
-        elif old.state in FINAL_STATES:
-            refusal = f"the order to replace is {old.state.value}"
-        else:
-            self._replace_later(old, new, now)
-            return new
-        new.move(OrderState.REFUSED, now, refusal)
-        self._decide((STATE, now, new.client_id, new.state, new.reason))
-        self._on_order(new)
+        refusal = self.replacements.replace(old, new, now)
+        if refusal is not None:
+            self.end_unsent(new, OrderState.REFUSED, now, refusal)
         return new
 
-    def remaining_lots(self, order: Order) -> int:
-        """Return how much of an order is still to be filled. A waiting replacement is reduced by what the old order has
-        filled since it was requested, because that much of it will never be sent.
-        """
-        if not self._replacements or order.client_id not in self._waiting_replacements:
-            return order.remaining_lots
-        old = self._waiting_replacements[order.client_id]
-        filled_since = self._table.by_client_id[old].executed_lots - self._replacements[old][1]
-        return max(0, order.remaining_lots - filled_since)
-
-    def _replace_later(self, old: Order, new: Order, now: Nanos) -> None:
-        # ``old`` may itself be a waiting replacement, or may have one: the newest order replaces both the old order and
-        # its replacement
-        rested = self._table.by_client_id[self._waiting_replacements.get(old.client_id, old.client_id)]
-        waiting = self._replacements.pop(rested.client_id, None)
-        if waiting is not None:
-            self._open[waiting[0].strategy].pop(waiting[0].client_id, None)
-            self._end_unsent(waiting[0], OrderState.CANCELLED, now, "replaced before it was sent")
-        self._replacements[rested.client_id] = (new, rested.executed_lots)
-        self._open[new.strategy][new.client_id] = new
-        self.cancel(rested, now)
-
-    def _send_replacement(self, old: Order, now: Nanos) -> None:
-        new, executed_before = self._replacements.pop(old.client_id)
-        self._open[new.strategy].pop(new.client_id, None)
-        filled_since = old.executed_lots - executed_before
-        new.shrink_to(max(0, new.amount_lots - filled_since))
-        if old.state is OrderState.FILLED or new.amount_lots < new.pair.rules.least_lots:
-            reason = (
-                "the order to replace was filled"
-                if old.state is OrderState.FILLED
-                else "the remaining amount is below the minimum"
-            )
-            self._end_unsent(new, OrderState.CANCELLED, now, reason)
-            return
-        refusal = self._admit(new, now)
-        if refusal is not None:
-            self._end_unsent(new, OrderState.REFUSED, now, refusal)
-
-    def _drop_replacement(self, new: Order, state: OrderState, now: Nanos, reason: str) -> None:
-        del self._replacements[self._waiting_replacements[new.client_id]]
-        self._open[new.strategy].pop(new.client_id, None)
-        self._end_unsent(new, state, now, reason)
-
-    def _end_unsent(self, order: Order, state: OrderState, now: Nanos, reason: str) -> None:
+    def end_unsent(self, order: Order, state: OrderState, now: Nanos, reason: str) -> None:
+        """Move an order that is neither queued nor sent to a final state."""
         order.move(state, now, reason)
         self._decide((STATE, now, order.client_id, order.state, order.reason))
         self._on_order(order)
 
-    # -- requests that may leave now
-    # ---------------------------------------------------------------------------------------
+    # -- requests that may leave now ------------------------------------------------------------------------------
 
     def collect(self, now: Nanos) -> list[Request]:
         """Collect the requests that have been granted slots, and mark their orders as being sent."""
@@ -390,7 +302,7 @@ class OrderDesk:
             # second later, proves it.
             for order in cancelled:
                 if order.state not in FINAL_STATES:
-                    self._follow(order, now + READ_AFTER)
+                    self.follow_ups.at(order, now + READ_AFTER)
             return
         self._reads.answered(answer, now)
 
@@ -432,7 +344,7 @@ class OrderDesk:
             order.updated = now
             self._decide((STATE, now, order.client_id, order.state, order.reason))
             self._on_order(order)
-        if self._parked_trades or order.cancel_requested or self._unread:
+        if self._parked_trades or order.cancel_requested or self.follow_ups.unread:
             self._adopted(order, now)
 
     def _adopted(self, order: Order, now: Nanos) -> None:
@@ -443,8 +355,8 @@ class OrderDesk:
             self.on_trade_report(report, now)
         if order.cancel_requested and order.state not in FINAL_STATES:
             self._router.cancel(order, now)
-        if order.client_id in self._unread and order.state not in FINAL_STATES:
-            self._follow(order, now + READ_AFTER)
+        if order.client_id in self.follow_ups.unread and order.state not in FINAL_STATES:
+            self.follow_ups.at(order, now + READ_AFTER)
 
     def on_order_report(self, report: OrderReport, now: Nanos) -> None:
         """Process an order row, whether pushed or read."""
@@ -458,7 +370,7 @@ class OrderDesk:
             self.adopt(order, report, now)
         # otherwise the report contains nothing new
         elif report.state is not order.state or report.executed_lots > order.executed_lots:
-            self._apply(order, report, now)
+            self.apply(order, report, now)
 
     def _match(self, report: OrderReport) -> Order | None:
         """Return our in-flight order whose client id and other figures all match the report."""
@@ -488,16 +400,15 @@ class OrderDesk:
         if order.state not in (OrderState.UNTRIGGERED, OrderState.OPEN, OrderState.PARTLY_FILLED):
             self._move(order, _UNTRIGGERED if report.state is _UNTRIGGERED else _OPEN, now)
         self._adopted(order, now)
-        self._apply(order, report, now)
+        self.apply(order, report, now)
 
-    def _apply(self, order: Order, report: OrderReport, now: Nanos) -> None:
+    def apply(self, order: Order, report: OrderReport, now: Nanos) -> None:
+        """Process the row of an order that is known to be ours."""
         if order.state in FINAL_STATES:
             return
         behind = report.executed_lots > order.executed_lots
-        if behind and report.executed_lots > self.shown_lots.get(order.client_id, 0):
-            # The order's executions arrive separately. Those still missing after one second are read.
-            self.shown_lots[order.client_id] = report.executed_lots
-            self._follow(order, now + READ_AFTER)
+        if behind:
+            self.follow_ups.shown(order, report.executed_lots, now)
         if report.state in FINAL_STATES:
             if behind:
                 self._final_reports[order.client_id] = report
@@ -526,7 +437,7 @@ class OrderDesk:
         self._book(order, new, now)
         final = self._final_reports.get(order.client_id)
         if final is not None:
-            self._apply(order, final, now)
+            self.apply(order, final, now)
 
     def _book(self, order: Order, report: TradeReport, now: Nanos) -> None:
         if order.state in FINAL_STATES:
@@ -550,61 +461,23 @@ class OrderDesk:
                 self._book(order, new, now)
         final = self._final_reports.get(order.client_id)
         if final is not None:
-            self._apply(order, final, now)
+            self.apply(order, final, now)
 
     # -- following up ---------------------------------------------------------------------------------------------
 
-    def _next_follow_up(self) -> Nanos | None:
-        return self._follow_ups[0][0] if self._follow_ups else None
-
-    def _drop_follow_ups(self) -> None:
-        """Remove final orders from the head of the follow-up queue."""
-        follow_ups, orders = self._follow_ups, self._table.by_client_id
-        while follow_ups:
-            order = orders.get(follow_ups[0][2])
-            if order is not None and order.state not in FINAL_STATES:
-                break
-            heapq.heappop(follow_ups)
-        due = follow_ups[0][0] if follow_ups else None
-        if due != self._slot.due or not self._slot.is_known:
-            self._slot.set_in_turn(due)
-
-    def _check(self, now: Nanos) -> None:
-        """Read orders whose pushed report is overdue, and cancel orders that have outlived their ``expire_s``."""
-        while self._follow_ups and self._follow_ups[0][0] <= now:
-            _, _, client_id = heapq.heappop(self._follow_ups)
-            order = self._table.by_client_id.get(client_id)
-            if order is None or order.state in FINAL_STATES:
-                continue
-            if order.expires is not None and now >= order.expires and not order.cancel_requested:
-                if order.state is _QUEUED:
-                    self._expire(order, now)
-                else:
-                    order.reason = "expired"
-                    self.cancel(order, now)
-            elif order.order_id and (
-                order.cancel_requested
-                or client_id in self._unread
-                or self.shown_lots.get(client_id, 0) > order.executed_lots
-            ):
-                self._read_order(order, now)
-
-    def is_unread(self, order: Order) -> bool:
-        """Return True while an order's state is uncertain: the order is being read, no read of it has succeeded yet, or
-        executions shown in a report are missing.
-        """
-        client_id = order.client_id
-        return (
-            client_id in self._reading
-            or client_id in self._unread
-            or self.shown_lots.get(client_id, 0) > order.executed_lots
-            or self.resolution.awaits_first_look(order)
-        )
-
-    def _expire(self, order: Order, now: Nanos) -> None:
+    def expire(self, order: Order, now: Nanos) -> None:
+        """End an order whose ``expire_s`` is over: at once if it is still queued, otherwise by a cancel."""
+        if order.state is not _QUEUED:
+            order.reason = "expired"
+            self.cancel(order, now)
+            return
         if self._router.is_waiting(order):
             self._router.cancel(order, now)
         self.finish(order, OrderState.EXPIRED, now, _PAST_DEADLINE)
+
+    def is_unread(self, order: Order) -> bool:
+        """Return True while an order's state is uncertain, because a read of it is pending or under way."""
+        return self.follow_ups.is_unread(order) or self.resolution.awaits_first_look(order)
 
     def restore(self, order: Order, booked: Iterable[BookedExecution], now: Nanos) -> None:
         """Restore an order from an earlier run, with the executions booked there.
@@ -627,128 +500,9 @@ class OrderDesk:
             order.reason = "the bot ended before the answer arrived"
         if order.state is _UNKNOWN:
             self.resolution.begin(order, now)
-            self._follow_expiry(order, now)
+            self.follow_expiry(order, now)
         elif order.cancel_requested or order.expires is not None:
-            self._follow(order, max(now, order.expires or now) if not order.cancel_requested else now)
-
-    def look_at(self, orders: Iterable[Order], now: Nanos) -> None:
-        """Read orders, and any unbooked executions that the reads reveal.
-
-        Many orders in one pair are read in a single listing if the exchange can filter by ids.
-        """
-        by_pair: dict[Pair, list[Order]] = {}
-        for order in orders:
-            if order.order_id and order.state not in FINAL_STATES and order.client_id not in self._reading:
-                by_pair.setdefault(order.pair, []).append(order)
-        for pair, group in by_pair.items():
-            if self._by_ids.pays(len(group)):
-                self._list_orders(pair, group, now)
-            else:
-                for order in group:
-                    self._read_order(order, now)
-
-    def look_soon(self, orders: Iterable[Order], now: Nanos) -> None:
-        """Read each of the orders whose final report does not arrive within one second."""
-        for order in orders:
-            if order.state not in FINAL_STATES:
-                self._unread.add(order.client_id)
-                self._follow(order, now + READ_AFTER)
-
-    def look_once_answered(self, orders: Iterable[Order]) -> None:
-        """Read each of the orders whose final report does not arrive within one second of its create's answer."""
-        self._unread.update([order.client_id for order in orders])
-
-    def _list_orders(self, pair: Pair, orders: list[Order], now: Nanos) -> None:
-        self._reading.update(order.client_id for order in orders)
-
-        def on_rows(rows: Mapping[str, OrderReport] | None, at: Nanos) -> None:
-            for order in orders:
-                self._reading.discard(order.client_id)
-                report = rows.get(order.order_id) if rows is not None else None
-                if order.state in FINAL_STATES:
-                    continue
-                if report is not None and self._matches(order, report):
-                    self._on_report(order, report, at)
-                else:
-                    self._read_order(order, at)
-
-        self._by_ids.read(pair, [order.order_id for order in orders], on_rows, now)
-
-    @staticmethod
-    def _matches(order: Order, report: OrderReport) -> bool:
-        return report.pair == order.pair and report.client_id in (None, order.client_id)
-
-    def _follow(self, order: Order, due: Nanos) -> None:
-        self._sequence += 1
-        follow_ups, slot = self._follow_ups, self._slot
-        heapq.heappush(follow_ups, (due, self._sequence, order.client_id))
-        if follow_ups[0][0] != slot.due or not slot.is_known:
-            slot.set_in_turn(follow_ups[0][0])
-
-    def _read_order(self, order: Order, now: Nanos) -> None:
-        if order.client_id in self._reading:
-            return
-        self._reading.add(order.client_id)
-        pair, order_id = order.pair, order.order_id
-
-        def on_order(answer: Answer, at: Nanos) -> None:
-            self._reading.discard(order.client_id)
-            if order.state in FINAL_STATES:
-                return
-            if answer.outcome is Ending.OK and isinstance(answer.body, tuple) and answer.body:
-                report = answer.body[0]
-                assert isinstance(report, OrderReport)
-                self._unread.discard(order.client_id)
-                self._on_report(order, report, at)
-            else:
-                self._unread.add(order.client_id)
-                self._read_again(order, at)
-
-        self._reads.read(
-            lambda i: GetOrder(id=i, pair=pair, order_id=order_id),
-            on_order,
-            endpoint=GetOrder.endpoint,
-            owner=order.strategy,
-            now=now,
-        )
-
-    def _on_report(self, order: Order, report: OrderReport, now: Nanos) -> None:
-        """Process the result of a read. If executions are missing, read them; if the order is live despite its cancel,
-        cancel it again.
-        """
-        self._apply(order, report, now)
-        if order.state in FINAL_STATES:
-            return
-        if report.executed_lots > order.executed_lots:
-            self._read_trades(order, now)
-        elif order.cancel_requested and report.state not in FINAL_STATES:
-            self._router.cancel(order, now)  # the order is still live despite its cancel
-
-    def _read_again(self, order: Order, now: Nanos) -> None:
-        """Read again, after a second and then at growing intervals, so that executions missing from a listing do not
-        cost many requests.
-        """
-        count = self._reads_in_vain[order.client_id] = self._reads_in_vain.get(order.client_id, 0) + 1
-        self._follow(order, now + READ_AFTER * min(count, _READ_LATEST))
-
-    def _read_trades(self, order: Order, now: Nanos) -> None:
-        pair, order_id = order.pair, order.order_id
-        self._reading.add(order.client_id)
-
-        def on_trades(answer: Answer, at: Nanos) -> None:
-            self._reading.discard(order.client_id)
-            if answer.outcome is Ending.OK and isinstance(answer.body, tuple):
-                self.on_listed_trades(order, answer.body, at)  # type: ignore[arg-type]
-            if order.state not in FINAL_STATES:
-                self._read_again(order, at)
-
-        self._reads.read(
-            lambda i: ListTrades(id=i, pair=pair, order_id=order_id, limit=1000),
-            on_trades,
-            endpoint=ListTrades.endpoint,
-            owner=order.strategy,
-            now=now,
-        )
+            self.follow_ups.at(order, max(now, order.expires or now) if not order.cancel_requested else now)
 
     # -- states ---------------------------------------------------------------------------------------------------
 
@@ -770,15 +524,11 @@ class OrderDesk:
         self._risk.order_closed(order)
         self._open[order.strategy].pop(client_id, None)
         self._final_reports.pop(client_id, None)
-        self.shown_lots.pop(client_id, None)
-        self._reads_in_vain.pop(client_id, None)
-        self._unread.discard(client_id)
-        if self._follow_ups and self._follow_ups[0][2] == client_id:
-            self._drop_follow_ups()
+        self.follow_ups.forget(order)
         self._decide((STATE, now, client_id, order.state, order.reason))
         self._on_order(order)
-        if client_id in self._replacements:
-            self._send_replacement(order, now)
+        if client_id in self._waiting:
+            self.replacements.old_is_final(order, now)
 
 
 def _fits(ack: object, order: Order) -> bool:

@@ -140,11 +140,11 @@ class Reconciliation:
             elif not known:
                 self._foreign += 1
         self._read = stale
-        self._desk.look_at((order for order, _, _ in stale), now)
+        self._desk.follow_ups.look_at((order for order, _, _ in stale), now)
         # a report that changed an order after the request was sent may be incomplete, and the rest may be lost
-        self._desk.look_soon((order for order in behind if order.updated >= self.began), now)
+        self._desk.follow_ups.look_soon((order for order in behind if order.updated >= self.began), now)
         # an order whose create is unanswered has no id to be read by, and the report of its fill may have been lost
-        self._desk.look_once_answered(
+        self._desk.follow_ups.look_once_answered(
             order for order in self._table.all_open() if order.state is OrderState.SENDING and order.sent < self.began
         )
         # an order with an unknown outcome may turn up during this comparison; its fills then need another read

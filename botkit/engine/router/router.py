@@ -313,8 +313,7 @@ class Router:
         self._changed()
         return True
 
-    # -- sending due requests
-    # --------------------------------------------------------------------------------------------
+    # -- sending due requests -------------------------------------------------------------------------------------
 
     def due(self, now: Nanos) -> Due:
         """Return the requests to send at ``now``, in order, with ids assigned and slots taken."""
@@ -481,8 +480,7 @@ class Router:
                     self._unknown[client_id] = (route, key)
         self._changed()
 
-    # -- reports
-    # --------------------------------------------------------------------------------------------------------
+    # -- reports --------------------------------------------------------------------------------------------------
 
     def paused_until(self, endpoint: str) -> Nanos | None:
         """Return the time at which the pause after a 429 at ``endpoint`` ends, or None if there is no pause. The result

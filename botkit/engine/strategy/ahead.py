@@ -29,7 +29,7 @@ class Ahead:
     ``now`` are the values at the last two rows before ``begin``, and ``results`` are the values after each row.
     """
 
-    __slots__ = ("_line", "begin", "block", "columns", "crossings", "times", "values")
+    __slots__ = ("begin", "block", "columns", "crossings", "line", "times", "values")
 
     def __init__(
         self,
@@ -46,22 +46,35 @@ class Ahead:
         self.begin = begin
         self.times = times
         self.columns = columns
-        self._line = np.concatenate(([np.nan if value is None else value for value in (before, now)], results))
-        #: the values at ``before``, at ``now``, and after each row; None until ready
-        self.values: list[Any] = [None if value != value else value for value in self._line.tolist()]
-        #: for each other line: whether this line crossed it upward and downward, at ``now`` and after each row
-        self.crossings: dict[object, tuple[list[bool], list[bool]]] = {}
+        #: the values at ``before``, at ``now``, and after each row; nan until ready
+        self.line = np.concatenate(([np.nan if value is None else value for value in (before, now)], results))
+        #: the values of `line`, None until ready; empty until `list_values` is called
+        self.values: list[Any] = []
+        #: for each other line or level: the rows after which this line has crossed it upward and downward, counted as
+        #: in ``block.done``
+        self.crossings: dict[object, tuple[frozenset[int], frozenset[int]]] = {}
+
+    def list_values(self) -> list[Any]:
+        """List the values. A strategy that only asks for crossings never needs them."""
+        values = self.values = [None if value != value else value for value in self.line.tolist()]
+        return values
 
     def at_both(self) -> tuple[Any, Any]:
         """Return the values at the row that the run has reached and at the previous row."""
-        at = self.block.done - self.begin
-        return self.values[at + 1], self.values[at]
+        values, at = self.values, self.block.done - self.begin
+        if values:
+            return values[at + 1], values[at]
+        now, before = self.line.item(at + 1), self.line.item(at)
+        return None if now != now else now, None if before != before else before
 
-    def cross(self, other: object, ahead: Ahead) -> tuple[list[bool], list[bool]]:
-        """Find where this line crosses ``other``; ``ahead`` contains the values of ``other``."""
-        assert ahead.block is self.block and ahead.begin == self.begin, "lines must start at the same row"  # noqa: PT018
-        own, its = self._line, ahead._line
-        up = (own[:-1] <= its[:-1]) & (own[1:] > its[1:])
-        down = (own[:-1] >= its[:-1]) & (own[1:] < its[1:])
-        found = self.crossings[other] = up.tolist(), down.tolist()
+    def cross(self, other: object, its: Array | float) -> tuple[frozenset[int], frozenset[int]]:
+        """Find where this line crosses ``other``, whose values are ``its``: those of `line`, or one level."""
+        own = self.line
+        before, now = (its, its) if isinstance(its, (int, float)) else (its[:-1], its[1:])
+        up = (own[:-1] <= before) & (own[1:] > now)
+        down = (own[:-1] >= before) & (own[1:] < now)
+        found = self.crossings[other] = self._rows(up), self._rows(down)
         return found
+
+    def _rows(self, is_so: npt.NDArray[np.bool_]) -> frozenset[int]:
+        return frozenset((np.flatnonzero(is_so) + self.begin).tolist())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any, Generic, Protocol, TypeGuard, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeGuard, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -53,12 +53,10 @@ class Crossing:
         latest and previous bars.
         """
         ahead = self._ahead
-        if ahead is not None and type(other) is Attached and other._ahead is not None:
-            found = ahead.crossings.get(other)
-            if found is None:
-                self._is_with(other)
-                found = ahead.cross(other, other._ahead)
-            return found[0][ahead.block.done - ahead.begin]
+        if ahead is not None and type(other) in _CROSSED_AHEAD:
+            found = ahead.crossings.get(other) or self._crossings_with(other, ahead)
+            if found is not None:
+                return ahead.block.done in found[0]
         self._series.bring_up_to_date()
         other_now, other_before = other._at_both() if self._is_with(other) else (other, other)
         now, before = self._at_both()
@@ -71,18 +69,25 @@ class Crossing:
         previous bar and is below it now.
         """
         ahead = self._ahead
-        if ahead is not None and type(other) is Attached and other._ahead is not None:
-            found = ahead.crossings.get(other)
-            if found is None:
-                self._is_with(other)
-                found = ahead.cross(other, other._ahead)
-            return found[1][ahead.block.done - ahead.begin]
+        if ahead is not None and type(other) in _CROSSED_AHEAD:
+            found = ahead.crossings.get(other) or self._crossings_with(other, ahead)
+            if found is not None:
+                return ahead.block.done in found[1]
         self._series.bring_up_to_date()
         other_now, other_before = other._at_both() if self._is_with(other) else (other, other)
         now, before = self._at_both()
         if before is None or other_before is None:
             return False
         return bool(now < other_now and before >= other_before)
+
+    def _crossings_with(self, other: Crossing | float, ahead: Ahead) -> tuple[frozenset[int], frozenset[int]] | None:
+        """Return the rows of the block in which this line crosses ``other``, or None if ``other`` has not been computed
+        ahead.
+        """
+        if self._is_with(other):
+            return None if other._ahead is None else ahead.cross(other, other._ahead.line)
+        assert not isinstance(other, Crossing)
+        return ahead.cross(other, other)
 
     @abstractmethod
     def _at_both(self) -> tuple[Any, Any]:
@@ -270,7 +275,7 @@ class Attached(Crossing, Generic[V]):
         """The result at the latest finished bar; None until ready."""
         ahead = self._ahead
         if ahead is not None:
-            found: V | None = ahead.values[ahead.block.done - ahead.begin + 1]
+            found: V | None = (ahead.values or ahead.list_values())[ahead.block.done - ahead.begin + 1]
             return found
         self._series.bring_up_to_date()
         return self._indicator.value
@@ -278,8 +283,10 @@ class Attached(Crossing, Generic[V]):
     @property
     def previous(self) -> V | None:
         """The result at the bar before the latest one; None if there was no result."""
-        if self._ahead is not None:
-            return self._ahead.at_both()[1]  # type: ignore[no-any-return]
+        ahead = self._ahead
+        if ahead is not None:
+            found: V | None = (ahead.values or ahead.list_values())[ahead.block.done - ahead.begin]
+            return found
         self._series.bring_up_to_date()
         _ = self._indicator.value  # raises the indicator's original exception if the indicator failed
         return self._before
@@ -352,3 +359,7 @@ def _getter(inputs: Sequence[str]) -> Callable[[Any], Any]:
     if len(getters) == 1:
         return getters[0]
     return lambda bar: tuple(get(bar) for get in getters)
+
+
+#: what a line is compared with over a whole block: another line, or a level
+_CROSSED_AHEAD: Final = frozenset({Attached, float, int})
