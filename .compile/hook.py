@@ -41,7 +41,9 @@ MODULES = """
     botkit/engine/orders/checks.py
     botkit/engine/orders/desk.py
     botkit/engine/orders/entry.py
+    botkit/engine/orders/follow_ups.py
     botkit/engine/orders/quoting.py
+    botkit/engine/orders/replacements.py
     botkit/engine/orders/table.py
     botkit/engine/outcome.py
     botkit/engine/risk/review.py
