@@ -21,6 +21,7 @@ from botkit.live.clock import SteadyClock
 from botkit.live.disk import RealDisk
 from botkit.live.journal import Journal
 from botkit.live.journal_watch import JournalWatch
+from botkit.live.machine import boot_by_clock, boot_id
 from botkit.live.ports import Appending, Background, Disk, DurableFile, DurableFiles, Files, Lock, Pulses
 from botkit.live.state_folder import AlreadyRunning, FolderUnusable, KeptHalt, StateFolder
 from botkit.live.telling.notify import Channel, Telling
@@ -493,6 +494,29 @@ def test_a_full_disk_during_folder_creation_raises_a_clear_error(tmp_path: Path)
     (tmp_path / "lock").symlink_to("/dev/full")
     with pytest.raises(FolderUnusable, match="cannot be written"):
         StateFolder(tmp_path).lock()
+
+
+# -- the machine's boots ----------------------------------------------------------------------------------------------
+
+
+def test_every_process_reads_the_same_boot() -> None:
+    code = "from botkit.live.machine import boot_id\nprint(boot_id())"
+    other = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True, text=True)
+    if sys.platform in ("linux", "darwin"):  # elsewhere the clocks tell, which may pass a step between the two
+        assert other.stdout.strip() == boot_id()
+    assert boot_id()
+
+
+@pytest.mark.parametrize("up_s", [12, 900_000])
+def test_the_clocks_tell_a_boot_from_the_one_before(up_s: int) -> None:
+    clock = HandClock()
+    clock.wall = 1_700_000_000 * NS_PER_S
+    first = boot_by_clock(clock)
+    for _ in range(2):
+        clock.wall, clock.counter = clock.wall + up_s * NS_PER_S, clock.counter + up_s * NS_PER_S
+        assert boot_by_clock(clock) == first
+    clock.wall, clock.counter = clock.wall + 25 * NS_PER_S, clock.counter + NS_PER_S
+    assert boot_by_clock(clock) != first, "the machine was off for a moment, and has been up for longer than before"
 
 
 # -- background -------------------------------------------------------------------------------------------------------
