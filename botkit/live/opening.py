@@ -35,7 +35,7 @@ class Opened(msgspec.Struct, frozen=True):
 
 async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
     """Run the first stage. Clean-up functions are pushed onto ``stack``. Raises BotkitError."""
-    parts.folder.lock()
+    parts.folder.lock(parts.machine.clock)
     stack.callback(parts.folder.unlock)
     if parts.is_new_world:
         remove_journal(parts.folder.journal, parts.folder.disk)

@@ -58,7 +58,8 @@ class BrokerBeside:
         # a broker exits when no bot uses it, and the next bot that needs a broker starts one
         folder, clock = BrokerFolder(self.folder, by_port=False), VirtualClock(self._run.loop)
         while True:
-            await Broker(folder, REAL_DISK.files, clock.counter_ns, Random(f"broker {self._count}")).serve()
+            random = Random(f"broker {self._count}")
+            await Broker(folder, REAL_DISK.files, clock.counter_ns, random, "the only boot").serve()
 
     def kill(self) -> None:
         """Kill the broker as kill -9 does."""
