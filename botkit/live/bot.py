@@ -80,7 +80,6 @@ class Bot:
         self.outcomes: dict[Ending, int] = {}
         #: set when a turn completes a step that startup is waiting for
         self.happened = asyncio.Event()
-        self.orphans: Reply | None = None
         self.start_failures: list[str] = []
         #: finds orders of the last run that arrive after the start; None if the journal cannot have lost any
         self.unjournaled: Unjournaled | None = None
@@ -204,9 +203,7 @@ class Bot:
             self.streams.reconnect("books")
         for halt in out.halts:
             self.latch.remember(halt.kind, halt.reason)
-        if out.orphans is not None:
-            self.orphans = out.orphans
-        if out.comparisons or out.compare_failures or out.orphans is not None:
+        if out.comparisons or out.compare_failures:
             self.happened.set()
 
     def looked(self, now: Nanos) -> None:

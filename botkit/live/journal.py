@@ -288,7 +288,7 @@ class Journal(JournalReading):
         self._commit([("note", (now, kind, text))])
 
     def let_go(self, client_ids: Iterable[int], reason: str) -> None:
-        """Stop following the orders of a strategy that is no longer configured, and mark them as final."""
+        """Stop following orders of a strategy that is no longer configured, which stay open, and mark them as final."""
         self._commit([("let_go", (client_id, reason)) for client_id in client_ids])
 
     def parameter(self, strategy: str, name: str, value: Any, now: Nanos) -> None:
