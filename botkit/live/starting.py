@@ -77,6 +77,9 @@ async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "r
         bot = _make(parts, notices, opened)
         stack.push_async_callback(bot.close)
         await _share_limits(bot, opened)
+        if opened.dropped_commands:
+            dropped = ", ".join(opened.dropped_commands)
+            notices.tell("warning", f"commands to an earlier run, which did not obey them, are dropped: {dropped}")
         gone = _restore(bot, opened, orphans)
         await _claim_pool(bot)
         await connect(bot)

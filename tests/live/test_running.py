@@ -50,6 +50,21 @@ async def test_stopping_cancels_open_orders_and_waits_until_they_are_final(world
 
 
 async def test_an_internal_error_stops_the_bot_but_its_orders_are_still_cancelled(
+async def test_a_command_to_an_earlier_run_is_dropped_and_the_user_is_told(world: World) -> None:
+    bot = await world.start()
+    await world.crash(bot)
+    folder = StateFolder(world.folder / "state")
+    taken = commands.leave(folder, "stop")
+    commands.take(folder)
+    commands.answer(folder, taken, ok=True, text="its sender has stopped waiting")
+    commands.leave(folder, "set", strategy="p", name="size", value="0.5")
+    again = await world.start()
+    assert not list(folder.commands.iterdir())
+    assert "commands to an earlier run, which did not obey them, are dropped: set" in told(again)
+    async with kept(again):
+        assert await asked(world, "set", strategy="p", name="size", value="0.02") == "p.size is 0.02"
+
+
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot = await world.start()
