@@ -16,6 +16,7 @@ from botkit.engine.outcome_parts import Reply
 from botkit.live.claims import Claims
 from botkit.live.comparing import Comparisons
 from botkit.live.driver import LiveDriver
+from botkit.live.hand_set import configured_values
 from botkit.live.journal import Journal
 from botkit.live.journal_losses import Unjournaled
 from botkit.live.journal_rows import JournalError
@@ -73,6 +74,8 @@ class Bot:
         self.files = files
         self.shared = shared
         self.view = engine.view
+        #: the values of the strategies' parameters in the configuration
+        self.configured = configured_values(self.view.strategies())
         self.fills = FillNews(parts.zone)
         self.started_at: Nanos = 0
         self.opening_equity: int | None = None

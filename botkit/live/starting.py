@@ -21,6 +21,7 @@ from typing import Literal
 from botkit.live.bot import Bot
 from botkit.live.claims import ClaimRefused
 from botkit.live.connecting import connect
+from botkit.live.hand_set import still_set
 from botkit.live.journal import REMEMBERED
 from botkit.live.journal_faults import commits_lost
 from botkit.live.journal_losses import Unjournaled, write_off
@@ -60,10 +61,10 @@ _WINDOWS: Nanos = 2 * NS_PER_HOUR
 #: requests that are sent even without a journal, and the length of the windows that a few such requests can fill
 _CANCELS, _BRIEF_S = ("cancel_order", "cancel_batch"), 1
 
-OrphanChoice = Literal["refuse", "adopt", "cancel"]
 #: the reason in the journal of an order that is no longer this bot's
 _LEFT_OPEN = "left open as foreign orders"
 
+OrphanChoice = Literal["refuse", "adopt", "cancel"]
 
 
 async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "refuse") -> Bot:
@@ -76,10 +77,10 @@ async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "r
         opened = await open_bot(parts, stack)
         bot = _make(parts, notices, opened)
         stack.push_async_callback(bot.close)
-        await _share_limits(bot, opened)
         if opened.dropped_commands:
             dropped = ", ".join(opened.dropped_commands)
             notices.tell("warning", f"commands to an earlier run, which did not obey them, are dropped: {dropped}")
+        await _share_limits(bot, opened)
         gone = _restore(bot, opened, orphans)
         await _claim_pool(bot)
         await connect(bot)
@@ -164,12 +165,13 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
         bot.notices.tell("error", opened.losses)  # an earlier, unresolved loss stays in force
     for name, reason in halts.items():
         bot.notices.tell("warning", f"{name} is halted: {reason}; `botkit resume` lets it trade")
+    set_by_hand = still_set(journal, bot.view.strategies(), parts.pairs, parts.zone, bot.notices.tell)
     bot.say(
         Restore(
             books=books,
             orders=tuple(orders),
             kept=kept if document is not None else {},
-            parameters=tuple(journal.parameters()),
+            parameters=tuple(set_by_hand),
             # requests from earlier runs still count toward the exchange's windows
             sends=() if parts.is_new_world else tuple(_sent_before(bot, opened)),
             halts=halts,
@@ -276,13 +278,13 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, opened: Op
         bot.unjournaled = Unjournaled(opened.unwritten)
     if opened.starts_over is not None:
         bot.notices.tell("warning", opened.starts_over)
+    if gone:
+        await _end_orphans(bot, gone, orphans)
     bot.tell_of_orders()
     foreign = bot.view.foreign_orders()
     if foreign:
         shown = "; ".join(f"{row.order_id} {row.side.value} {row.pair}" for row in foreign[:5])
         many = "1 open order is" if len(foreign) == 1 else f"{len(foreign)} open orders are"
-    if gone:
-        await _end_orphans(bot, gone, orphans)
         bot.notices.tell("info", f"{many} not this bot's and will not be touched: {shown}")
 
 
