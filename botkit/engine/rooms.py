@@ -433,6 +433,7 @@ class BotRooms:
             desk=self.desk,
             portfolio=self.portfolio,
             outbox=self.outbox,
+            watch_shortages=self.balances.watch_shortages,
             unwritten=given.unwritten,
         )
 

@@ -215,7 +215,7 @@ class Bot:
         self.streams.tell(now)
         self.latch.keep(self.view.halts)
         for strategy, why in self.persistence.take_unwritable():
-            self.notices.tell("error", f"self.state of {strategy!r} cannot be saved for a restart: {why}")
+            self.notices.tell("error", f"self.state of {strategy!r} would not survive a restart: {why}")
         if self.shared is not None and self.driver.journal_fault is not None:
             self.shared.disown()  # from this point on, cancels and reads are sent without being journaled
         if self.view.is_trading and not self.happened.is_set():

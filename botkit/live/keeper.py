@@ -282,8 +282,11 @@ class Keeper:
             if reply.refusal is not None:
                 raise ValueError(reply.refusal)
             bot.journal.note(command, strategy, now)
-            paused = "paused; its open orders are being cancelled"
-            return f"{strategy} is {paused if command == 'pause' else 'trading again'}"
+            if command == "pause":
+                return f"{strategy} is paused; its open orders are being cancelled"
+            if bot.view.halted is not None:
+                return f"{strategy} is not paused any more, but the bot is halted: {bot.view.halted}"
+            return f"{strategy} is trading again"
         if command == "set":
             strategy, name = str(document["strategy"]), str(document["name"])
             reply = bot.say(SetParameter(strategy, name, document["value"]))

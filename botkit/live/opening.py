@@ -38,7 +38,7 @@ class Opened(msgspec.Struct, frozen=True):
 
 async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
     """Run the first stage. Clean-up functions are pushed onto ``stack``. Raises BotkitError."""
-    parts.folder.lock()
+    parts.folder.lock(parts.machine.clock)
     stack.callback(parts.folder.unlock)
     dropped = commands.drop(parts.folder)
     if parts.is_new_world:

@@ -36,6 +36,7 @@ from botkit.live.refused_key import KEY_HALT
 from botkit.live.run_files import RunFiles
 from botkit.live.start_refused import StartRefused
 from botkit.live.state_folder import JOURNAL_HALT
+from botkit.live.telling.summary import standstill_of
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.counts import counted
 from botkit.model.inputs import (
@@ -164,7 +165,7 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     if opened.losses is not None and halt is not None and opened.losses not in halt.reason:
         bot.notices.tell("error", opened.losses)  # an earlier, unresolved loss stays in force
     for name, reason in halts.items():
-        bot.notices.tell("warning", f"{name} is halted: {reason}; `botkit resume` lets it trade")
+        bot.notices.tell("warning", standstill_of(name, reason))
     set_by_hand = still_set(journal, bot.view.strategies(), parts.pairs, parts.zone, bot.notices.tell)
     bot.say(
         Restore(

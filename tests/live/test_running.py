@@ -22,9 +22,11 @@ from botkit.live.panic import hold_back, panic
 from botkit.live.ports import Repeating
 from botkit.live.state_folder import KeptHalt, StateFolder
 from botkit.live.stopping import stop
+from botkit.live.telling.status_text import standstills_of
+from botkit.live.telling.summary import summary_lines, summary_of
 from botkit.live.watchdog import Blocked, Watchdog
 from botkit.model.events import BalanceReport, OrderBook, Trade
-from botkit.model.inputs import AccountEvents, Input
+from botkit.model.inputs import AccountEvents, Input, Pause
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import CreateOrder
@@ -147,6 +149,12 @@ async def test_commands_from_another_process_are_executed(world: World) -> None:
         assert "paused" in await asked(world, "pause", strategy="p")
         await until(lambda: order.is_final)
         assert far_buy(bot).reason == "p is halted: paused by hand"
+        StateFolder(world.folder / "state").set_halt(KeptHalt(kind="panic", reason="by hand", time=0))
+        await until(lambda: bot.view.halted is not None)
+        assert "not paused any more, but the bot is halted" in await asked(world, "resume", strategy="p")
+        StateFolder(world.folder / "state").clear_halt()
+        await until(lambda: bot.view.halted is None)
+        await asked(world, "pause", strategy="p")
         assert "again" in await asked(world, "resume", strategy="p")
         assert not far_buy(bot).is_refused
         assert "0.02" in await asked(world, "set", strategy="p", name="size", value=0.02)
@@ -161,6 +169,19 @@ async def test_commands_from_another_process_are_executed(world: World) -> None:
     status = bot.parts.folder.read_status()
     assert status is not None
     assert status["name"] == "world"
+
+
+async def test_a_pause_is_shown_with_its_remedy_while_the_bot_runs_and_after_a_restart(world: World) -> None:
+    remedy = "p is paused; `botkit resume CONFIG p` lets it trade"
+    folder = StateFolder(world.folder / "state")
+    bot = await world.start()
+    bot.say(Pause("p"))
+    assert f"  {remedy}" in summary_lines(summary_of(bot.standing()))
+    await until(lambda: standstills_of(folder) == [remedy])
+    await world.crash(bot)
+    again = await world.start()
+    assert remedy in told(again)
+    assert f"  {remedy}" in summary_lines(summary_of(again.standing()))
 
 
 async def test_a_parameter_set_at_run_time_survives_a_restart(world: World) -> None:
@@ -636,3 +657,25 @@ async def test_a_book_that_arrives_during_a_turn_is_not_processed_within_it(
     bot.driver.sink(books[0])
     await until(lambda: len(seen) == 2)
     assert turns[1] == turns[0] + 1
+
+
+def test_the_pairs_of_one_coin_are_one_holding_in_the_summary() -> None:
+    summary: dict[str, Any] = {
+        "name": "maker", "currency": "usdt", "orders": 0, "fills": 0, "refused": 0, "pnl": None, "strategies": {},
+        "open": [], "halted": None,
+        "positions": {"mm btc_usdt": 0.4, "mm btc_twd": -0.01821789, "mm eth_usdt": 2.0, "other btc_usdt": 0.0},
+    }  # fmt: skip
+    assert summary_lines(summary)[1:] == [
+        "  holds 0.38178211 btc (mm: 0.4 in btc_usdt, -0.01821789 in btc_twd)",
+        "  holds 2 eth (mm: eth_usdt)",
+    ]
+
+
+async def test_quotes_that_a_halted_bot_refuses_are_not_counted_as_orders(world: World) -> None:
+    bot = await world.start()
+    bot.latch.set("panic", "by hand")
+    for number, price in enumerate((50_000, 50_001, 50_002), 1):
+        puppet(bot).quote("btc_usdt", bids=[(price, 0.01)])
+        bot.driver.wake()
+        await until(lambda number=number: sum(bot.view.strategies()[0].refusals.values()) == number)
+    assert bot.view.strategies()[0].orders == 0
