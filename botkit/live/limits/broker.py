@@ -23,6 +23,7 @@ from random import Random
 import msgspec
 import platformdirs
 
+from botkit.live.disk import remove_unfinished
 from botkit.live.limits.ledger import SlotLedger, new_ledger
 from botkit.live.limits.protocol import AskUsage, Join, Leave, LedgerReply, Message, Sync
 from botkit.live.ports import Files
@@ -154,7 +155,10 @@ class Broker:
     """The server. It has one connection per bot and processes messages in order of arrival."""
 
     def __init__(self, folder: BrokerFolder, files: Files, now: Callable[[], Nanos], random: Random, boot: str) -> None:
-        """``random`` generates the token, so it must be unpredictable. ``boot`` identifies the machine's boot."""
+        """The folder must be locked. ``random`` generates the token, so it must be unpredictable. ``boot`` identifies
+        the machine's boot.
+        """
+        remove_unfinished(files, folder.path, ("ledger", "port"))
         self._folder = folder
         self._files = files
         self._now = now
