@@ -12,7 +12,14 @@ from botkit.live.limits.sharing import ledger_usage
 from botkit.live.machine import this_machine
 from botkit.live.panic import OwnOrders, hold_back, outcome_of, panic
 from botkit.live.state_folder import StateFolder, state_root
-from botkit.live.telling.status_text import reasons_of, status_lines, status_of, stopped_of, why_lines
+from botkit.live.telling.status_text import (
+    reasons_of,
+    standstills_of,
+    status_lines,
+    status_of,
+    stopped_of,
+    why_lines,
+)
 from botkit.live.telling.summary import summary_lines
 
 __all__ = [
@@ -33,6 +40,7 @@ __all__ = [
     "parse_cost",
     "read_account",
     "reasons_of",
+    "standstills_of",
     "state_root",
     "status_lines",
     "status_of",

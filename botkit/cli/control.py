@@ -64,13 +64,15 @@ def pause(config: Path, strategy: str, mode: str | None) -> None:
 @_MODE
 def resume(config: Path, strategy: str | None, mode: str | None) -> None:
     """Lift a halt on the bot (panic, loss limit, breaker), or STRATEGY's pause."""
-    from botkit.assembly.operations import Journal, ask
+    from botkit.assembly.operations import Journal, ask, standstills_of
 
     folder = state_folder_of(config, mode)
     if strategy is None:
         halt = folder.halt()
         if halt is None:
             click.echo("the bot is not halted")
+            for line in standstills_of(folder):
+                click.echo(line)
             return
         folder.clear_halt()
         click.echo(f"lifted ({halt.kind}): {halt.reason}")

@@ -57,6 +57,7 @@ PUBLIC_MODULES: dict[str, str] = {
     "botkit.model.resolutions": "Lengths of bars.",
     "botkit.model.playback": "A run's state over time, for its playback.",
     "botkit.model.results": "The result of a backtest.",
+    "botkit.model.row_columns": "Orders, fills and trades of a result, column by column.",
     "botkit.model.venue": "A simulated exchange that a bot can run against.",
     "botkit.pytest_plugin": "Fixtures for tests against the emulator.",
     "botkit.testing.adapter_cases": "Tests that an adapter fulfils its contract.",

@@ -12,6 +12,7 @@ from typing import Any
 
 from botkit.live import capital, commands
 from botkit.live.bot import Bot
+from botkit.live.hand_set import origin
 from botkit.live.journal import REMEMBERED
 from botkit.live.journal_rows import JournalError
 from botkit.live.page_control import refusal
@@ -281,14 +282,18 @@ class Keeper:
             if reply.refusal is not None:
                 raise ValueError(reply.refusal)
             bot.journal.note(command, strategy, now)
-            paused = "paused; its open orders are being cancelled"
-            return f"{strategy} is {paused if command == 'pause' else 'trading again'}"
+            if command == "pause":
+                return f"{strategy} is paused; its open orders are being cancelled"
+            if bot.view.halted is not None:
+                return f"{strategy} is not paused any more, but the bot is halted: {bot.view.halted}"
+            return f"{strategy} is trading again"
         if command == "set":
             strategy, name = str(document["strategy"]), str(document["name"])
             reply = bot.say(SetParameter(strategy, name, document["value"]))
             if reply.refusal is not None:
                 raise ValueError(reply.refusal)
-            bot.journal.parameter(strategy, name, document["value"], now)
+            documents = origin(strategy, name, bot.configured, now)
+            bot.journal.parameter(strategy, name, document["value"], now, documents=documents)
             return f"{strategy}.{name} is {reply.value}"
         if command == "cancel":
             reply = bot.say(CancelByHand(int(document["order"])))

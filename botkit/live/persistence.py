@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from botkit.engine.outcome import Outcome
-from botkit.engine.strategy.record import unkept
+from botkit.engine.strategy.record import changed_key, unkept
 from botkit.engine.view import EngineView
 from botkit.live.journal import ID_BLOCK, ID_MAX, Journal
 from botkit.live.journal_rows import JournalError
@@ -163,13 +163,19 @@ class Persistence:
             try:
                 text = _document(kept).encode() if any(kept.values()) else _NOTHING_KEPT
             except (TypeError, ValueError, RecursionError) as error:
-                if key not in self._unwritable:
-                    self._unwritable.add(key)
-                    self.unwritable.append((name, unkept(kept["state"]) or str(error)))
+                self._tell_unwritable(key, name, unkept(kept["state"]) or str(error))
                 continue
-            if written.get(key) != text:
+            before = written.get(key, b"")
+            if before != text:
                 changed.append((key, text))
+                if len(before) != len(text):  # otherwise hardly a key was added, and the look would cost each order
+                    self._tell_unwritable(key, name, changed_key(kept["state"]))
         return changed
+
+    def _tell_unwritable(self, key: str, name: str, why: str | None) -> None:
+        if why is not None and key not in self._unwritable:
+            self._unwritable.add(key)
+            self.unwritable.append((name, why))
 
     def _reserve_ids(self, least: int) -> None:
         at = self._view.next_client_id

@@ -115,7 +115,7 @@ class _RestartedRun(Run):
         for found in held.values():
             why = unkept(found["state"])
             if why is not None:
-                self.why_unkept = f"self.state cannot be saved for a restart: {why}"
+                self.why_unkept = f"self.state would not survive a restart: {why}"
                 return
         kept: dict[str, Any] = json.loads(json.dumps(held))
         orders = tuple(self._as_journaled(order) for order in old.orders() if order.sent)

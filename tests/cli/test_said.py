@@ -137,7 +137,19 @@ def test_state_that_cannot_be_saved_for_a_restart_causes_a_warning(tmp_path: Pat
     """
     assert FirstBot(tmp_path, body).backtest() == 0
     said = capsys.readouterr().err
-    assert said.count("self.state of 'mine' cannot be saved for a restart: 'me': Object of type Mine is not JSON") == 1
+    assert said.count("self.state of 'mine' would not survive a restart: 'me': Object of type Mine is not JSON") == 1
+
+
+def test_a_reason_to_skip_that_is_not_text_is_counted_by_its_text(tmp_path: Path, capsys: Printed) -> None:
+    body = """
+    def on_start(self):
+        self.subscribe_bars(self.pair)
+    def on_bar(self, bar):
+        self.skip(ValueError("too thin"))
+        self.skip(5)
+    """
+    assert FirstBot(tmp_path, body).backtest() == 0
+    assert "too thin" in capsys.readouterr().out
 
 
 def test_a_callback_slow_enough_to_block_a_live_bot_is_reported_with_its_line(tmp_path: Path, capsys: Printed) -> None:

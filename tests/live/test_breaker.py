@@ -120,6 +120,17 @@ def test_a_book_that_cannot_be_read_halts_the_bot() -> None:
     assert reason == "no book of btc_twd for 60 s, and it cannot be fetched: no answer"
 
 
+def test_the_time_in_which_the_bot_was_suspended_does_not_count_as_silence_of_a_book() -> None:
+    w = Watched()
+    w.frame(*FIRST)
+    assert not w.quiet(QUIET_S - 1)
+    w.bot.now += 900 * S  # the bot's clock goes on while the machine sleeps
+    assert not w.quiet(QUIET_S - 1)
+    (request,) = w.quiet(2)
+    w.bot.answer(request, body=OrderBook(BTC, w.bot.now, *FIRST))
+    assert not w.trips
+
+
 def test_a_response_older_than_the_latest_frame_is_ignored() -> None:
     w = Watched()
     w.frame(*FIRST)

@@ -223,6 +223,19 @@ def test_waiting_for_a_command_response_uses_the_given_clock(tmp_path: Path) -> 
     assert commands.ask(folder, "stop", clock=clock) == "stopping"
 
 
+def test_a_command_that_the_user_gives_up_is_withdrawn(tmp_path: Path) -> None:
+    clock, folder = HandClock(), StateFolder(tmp_path, MemoryDisk())
+    folder.lock()
+
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    clock.sleep = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        commands.ask(folder, "stop", clock=clock)
+    assert commands.take(folder) == []
+
+
 def test_new_orders_are_held_back_while_the_disk_does_not_respond(tmp_path: Path) -> None:
     disk = MemoryDisk()
 

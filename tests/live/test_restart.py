@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from enum import StrEnum
 from typing import Any
 
 import pytest
@@ -234,3 +235,49 @@ async def test_orders_of_a_removed_strategy_are_cancelled_or_adopted_once(
     third = await start(world.parts(), Notices())
     world.bots.append(third)
     third.view.money.check()
+
+
+class Level(StrEnum):
+    """A tag that is text, but not of the type ``str`` itself."""
+
+    LOW = "low"
+
+
+async def test_an_order_with_a_tag_of_any_type_of_text_is_known_after_a_restart(world: World) -> None:
+    bot = await world.start()
+    order = puppet(bot).buy("btc_usdt", amount=0.01, price=50_000, tag=Level.LOW, post_only=1)
+    await settled(order)
+    await world.crash(bot)
+    again = await world.start()
+    (known,) = again.view.open_orders()
+    assert (known.client_id, known.tag, type(known.tag)) == (order.client_id, "low", str)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda p: p.buy("btc_usdt", amount=0.01, price=50_000, tag=5),
+        lambda p: p.sell("btc_usdt", amount=0.01, price=90_000, tag=5),
+        lambda p: p.market_buy("btc_usdt", spend=100, tag=5),
+        lambda p: p.market_sell("btc_usdt", amount=0.01, tag=5),
+        lambda p: p.close("btc_usdt", tag=5),
+        lambda p: p.order_target("btc_usdt", 0.1, tag=5),
+        lambda p: p.rebalance({"btc_usdt": 0.1}, tag=5),
+        lambda p: p.quote("btc_usdt", bids=[(50_000, 0.01)], tag=5),
+    ],
+)
+async def test_a_tag_that_is_not_text_is_an_error_where_it_is_passed(world: World, place: Any) -> None:
+    bot = await world.start()
+    with pytest.raises(TypeError, match="tag is 5; it must be text, such as tag='5'"):
+        place(puppet(bot))
+
+
+async def test_keys_of_the_state_that_are_not_text_are_reported(world: World) -> None:
+    bot = await world.start()
+    puppet(bot).state["levels"] = [{"a": {1: 2}}]
+    await settled(far_buy(bot))
+    said = "self.state of 'p' would not survive a restart: 'levels': 'a': its key 1 would come back as text; use '1'"
+    await until(lambda: said in told(bot))
+    puppet(bot).state["levels"] = [{"a": {1: 2, 2: 3}}]
+    await settled(far_buy(bot))
+    assert told(bot).count("would not survive") == 1

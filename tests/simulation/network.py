@@ -154,7 +154,8 @@ class Network:
         side.connect(factory, contextvars.copy_context())
         loop = asyncio.get_running_loop()
         begun = loop.create_future()
-        loop.call_soon(begun.set_result, None)  # after `connection_made`, as asyncio guarantees
+        # after `connection_made`, as asyncio guarantees; a request that is cancelled by then no longer waits
+        loop.call_soon(lambda: begun.cancelled() or begun.set_result(None))
         await begun
         assert side.protocol is not None
         return side, side.protocol

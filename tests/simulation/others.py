@@ -79,6 +79,8 @@ class SecondBot:
         self._lives = 0
         self._followed: Followed | None = None
         self._stops = False
+        #: True if a start was refused in the calm because the main bot's claim was not up to date yet
+        self.has_waited = False
 
     @property
     def _journal(self) -> Path:
@@ -147,6 +149,7 @@ class SecondBot:
         except BotkitError as error:
             run.tell(f"{life.process.name} did not start: {error}")
             life.ended = "refused"
+            self.has_waited |= run.is_calm and "belongs to the bot" in str(error)
             return
         life.bot = bot
         run.tell(f"{life.process.name} trades")

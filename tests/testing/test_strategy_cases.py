@@ -186,7 +186,7 @@ def failed(strategy: type, case: str, folder: Path, **arguments: Any) -> str:
         (SeesTheTape, "test_the_future_changes_no_decision", "the strategy reads rows from the future"),
         (ForgetsAtARestart, "test_a_restart_changes_no_decision", "must remember in self.state"),
         (OverwritesItsState, "test_a_restart_changes_no_decision", "on_start resets self.state['purchases'] from"),
-        (KeepsASet, "test_a_restart_changes_no_decision", "self.state cannot be saved for a restart: 'seen'"),
+        (KeepsASet, "test_a_restart_changes_no_decision", "self.state would not survive a restart: 'seen'"),
         (FailsAtARestart, "test_a_restart_changes_no_decision", "I did not expect to hold anything"),
         (TakesOrdersForGranted, "test_refused_orders_do_no_harm 1", "every order has an id"),
         (AsksAgainAtOnce, "test_refused_orders_do_no_harm 1", "it is stopped when its orders are refused"),

@@ -3,7 +3,8 @@
 Staleness is measured per pair and by book frames only, because pings would hide a frozen book on a live socket. A book
 that has received no frames for a long time is read over REST. If the book is unchanged, it is considered fresh. If it
 differs, frames were missed: the new book is adopted and the stream reconnects. After two differing reads without a
-frame, or if the book cannot be read, the bot halts. Frames that the quarantine withheld are not counted here.
+frame, or if the book cannot be read, the bot halts. Frames that the quarantine withheld are not counted here, nor is
+the time in which the bot was suspended: it could not have heard them, and after it wakes the network may take a moment.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from botkit.model.requests import Answer, Ending, GetBook
 
 #: a healthy pair once had no frame for 84 s, so silence alone only triggers a check
 QUIET_S = 60.0
+#: a longer gap between looks, which are due every second or so, means that the bot was suspended
+_SUSPENDED_S = 15.0
 DIFFERENT_READINGS_MAX = 2
 
 
@@ -41,6 +44,10 @@ class QuietBooks:
         # on a fast emulator, a minute of bot time can pass in one real second, so at least this much machine time must
         # also pass
         self._quiet_ns: Nanos = int(QUIET_S * NS_PER_S * max(1.0, speed))
+        self._gap_ns: Nanos = int(_SUSPENDED_S * NS_PER_S * max(1.0, speed))
+        self._looked_at: Nanos | None = None
+        #: the time at which the bot started to listen, or woke
+        self._awake_since: Nanos = 0
         self._seen: dict[Pair, Nanos] = {}
         self._books: dict[Pair, OrderBook] = {}
         self._different: dict[Pair, int] = {}
@@ -58,11 +65,15 @@ class QuietBooks:
 
     def look(self, pairs: dict[Pair, int], now: Nanos) -> None:
         """Request the books that have been quiet for too long. ``pairs`` maps the followed pairs to their depths."""
+        if self._looked_at is not None and now - self._looked_at > self._gap_ns:
+            self._awake_since = now
+        self._looked_at = now
         for pair, depth in pairs.items():
             since = self._seen.setdefault(pair, now)
             if self._is_doubted(pair):
                 since = self._markets.of(pair).book_seen
-            if now - max(since, self._read_at.get(pair, 0)) < self._quiet_ns or pair in self._asking:
+            since = max(since, self._read_at.get(pair, 0), self._awake_since)
+            if now - since < self._quiet_ns or pair in self._asking:
                 continue
             self._asking.add(pair)
             self._ask(pair, depth, now)

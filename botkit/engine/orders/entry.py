@@ -95,6 +95,8 @@ class OrderEntry:
         tag: str,
     ) -> Order:
         """Place a limit or stop-limit order."""
+        if type(tag) is not str:
+            tag = tag_text(tag)
         now, up = self._clock.now, side_text == "sell"
         side, rules = SELL if up else BUY, pair.rules
         if pair not in self._prices:
@@ -128,7 +130,7 @@ class OrderEntry:
                 amount_lots=max(lots, 0),
                 stop_ticks=max(stop_ticks, 0),
                 condition=None if stop_price is None else when,
-                post_only=post_only,
+                post_only=bool(post_only),
                 expires=now + int(expire_s * NS_PER_S) if expire_s and not refusal else None,
                 tag=tag,
             )
@@ -206,6 +208,10 @@ class OrderEntry:
         amount_lots: int = 0,
         reduces: bool = False,
     ) -> Order:
+        if type(tag) is not str:
+            tag = tag_text(tag)
+        if type(max_slippage_pct) is not float and max_slippage_pct is not None:
+            max_slippage_pct = float(max_slippage_pct)
         now = self._clock.now
         order = Order(
             OrderSpec(
@@ -261,8 +267,11 @@ class OrderEntry:
                 is_quote=is_quote,
             )
         )
-        self._record.orders_count += 1
-        return self._desk.place(order, None, now)
+        self._desk.place(order, None, now)
+        # a bot that is halted refuses the same quotes a hundred times a second
+        if not order.is_refused:
+            self._record.orders_count += 1
+        return order
 
     # -- existing orders ----------------------------------------------------------------------------------------------
 
@@ -358,3 +367,12 @@ def _below_zero(**figures: tuple[Number | None, int]) -> str | None:
         if steps < 0:
             return f"{name} is {given}; it must be above 0"
     return None
+
+
+def tag_text(tag: object) -> str:
+    """Return a tag as plain text. Raises TypeError for a tag that is not text: it would come back as text from the
+    journal and no longer be equal to the strategy's.
+    """
+    if isinstance(tag, str):
+        return str.__str__(tag)
+    raise TypeError(f"tag is {tag!r}; it must be text, such as tag={str(tag)!r}")

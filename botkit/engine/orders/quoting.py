@@ -23,7 +23,7 @@ from itertools import pairwise
 
 from botkit.engine.agenda import BotClock, Changes
 from botkit.engine.orders.desk import OrderDesk
-from botkit.engine.orders.entry import OrderEntry
+from botkit.engine.orders.entry import OrderEntry, tag_text
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.model.money import Number, steps_of
@@ -111,6 +111,8 @@ class Quoter:
         """State the orders that should rest. Levels too small for the pair are skipped and counted; a quote with a bid
         at or above an ask is ignored and counted, because the bid and the ask would trade with each other.
         """
+        if type(tag) is not str:
+            tag = tag_text(tag)
         wanted: dict[Side, list[_Level]] = {BUY: [], SELL: []}
         if not isinstance(bids, tuple) or bids:
             wanted[BUY] = _levels(record, pair.rules, bids, BUY)

@@ -14,7 +14,7 @@ from botkit.engine.agenda import Changes
 from botkit.engine.market.markets import Markets
 from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.orders.checks import spend_for
-from botkit.engine.orders.entry import OrderEntry
+from botkit.engine.orders.entry import OrderEntry, tag_text
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.model.money import Number, from_units, to_decimal
 from botkit.model.orders import SELL, Order
@@ -67,7 +67,7 @@ class Targets:
         lots = pair.rules.lots(amount)
         if lots < 0:
             raise ValueError(f"amount is {amount}; a target must be at least 0, because spot positions cannot be short")
-        target = _Target(record, entry, pair, lots, max_slippage_pct, tag)
+        target = _Target(record, entry, pair, lots, max_slippage_pct, tag if type(tag) is str else tag_text(tag))
         self._waiting[record.name, str(pair)] = target
         return self._pursue(target)
 

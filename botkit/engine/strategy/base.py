@@ -454,8 +454,10 @@ class Strategy:
         self._context.notify(str(text))
 
     def skip(self, reason: str, /, **values: Any) -> None:
-        """Record the reason for not trading now. Reasons are counted, and shown in the report and by ``botkit why``."""
-        self._context.record.skip(reason, values)
+        """Record the reason for not trading now. Reasons are counted, and shown in the report and by ``botkit why``. A
+        reason that is not text, such as an exception, is recorded as its text.
+        """
+        self._context.record.skip(reason if type(reason) is str else str(reason), values)
 
 
 def bind(strategy: Strategy, context: Context, parameters: Mapping[str, Any]) -> None:

@@ -609,7 +609,15 @@ def set_live_parameter(strategy: object, label: str, name: str, value: Any, pair
     Returns the checked value. ``label`` is the strategy's name in the configuration. Raises ValueError with the reason
     if the parameter cannot be set.
     """
-    parameters = parameters_of(type(strategy))
+    checked = check_live_parameter(parameters_of(type(strategy)), label, name, value, pairs)
+    setattr(strategy, name, checked)
+    return checked
+
+
+def check_live_parameter(
+    parameters: Mapping[str, Parameter], label: str, name: str, value: Any, pairs: Mapping[str, Pair] | None
+) -> Any:
+    """Return the value that `set_live_parameter` would set. Raises ValueError like it."""
     parameter = parameters.get(name)
     if parameter is None:
         raise ValueError(f"{label} has no parameter {name!r}; it has {', '.join(parameters)}")
@@ -618,8 +626,6 @@ def set_live_parameter(strategy: object, label: str, name: str, value: Any, pair
         hint = f"only {', '.join(live)} can" if live else "none of its parameters can"
         raise ValueError(f"{label}.{name} cannot be changed while running; {hint} (declare it with live=True)")
     try:
-        checked = check_value(parameter, value, pairs)
+        return check_value(parameter, value, pairs)
     except ParameterError as error:
         raise ValueError(f"{label}.{name}: {error.message}") from None
-    setattr(strategy, name, checked)
-    return checked

@@ -82,10 +82,26 @@ def _count(counts: dict[str, int], reason: str) -> str:
 
 
 def unkept(state: Mapping[str, Any]) -> str | None:
-    """Return the reason why a strategy's ``state`` cannot be saved as JSON, naming the key, or None if it can."""
+    """Return the reason why a strategy's ``state`` would not come back from JSON as it is, naming the key, or None if
+    it would. (Tuples come back as lists.)
+    """
     for key, value in state.items():
         try:
             _document({key: value})
         except (TypeError, ValueError, RecursionError) as error:
             return f"{key!r}: {error}; store only numbers, text, lists and dicts"
+    return changed_key(state)
+
+
+def changed_key(state: Mapping[str, Any]) -> str | None:
+    """Return a sentence about a dict in ``state`` with a key that is not text, or None if there is none. JSON turns
+    such a key into text, so that a strategy would not find it after a restart.
+    """
+    for key, value in state.items():
+        if type(key) is not str:
+            return f"its key {key!r} would come back as text; use {str(key)!r}"
+        for inner in (value,) if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ():
+            why = changed_key(inner) if isinstance(inner, dict) else None
+            if why is not None:
+                return f"{key!r}: {why}"
     return None

@@ -8,8 +8,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from botkit.live.journal import Journal
+from botkit.live.latch import halts_of
 from botkit.live.state_folder import StateFolder
-from botkit.live.telling.summary import stopped_lines, summary_lines
+from botkit.live.telling.summary import standstill_of, stopped_lines, summary_lines
 from botkit.model.clock import Nanos, format_time
 from botkit.model.figures import fixed, separated
 from botkit.model.reasons import grouped
@@ -40,6 +41,17 @@ def stopped_of(found: dict[str, Any]) -> list[str]:
         return stopped_lines(found)
     except (AttributeError, LookupError, TypeError, ValueError):
         return []
+
+
+def standstills_of(folder: StateFolder) -> list[str]:
+    """Return a sentence for each strategy that is paused or halted on its own. Raises JournalError."""
+    if not folder.journal.exists():
+        return []
+    journal = Journal.open(folder.journal, read_only=True)
+    try:
+        return [standstill_of(name, reason) for name, reason in halts_of(journal).items()]
+    finally:
+        journal.close()
 
 
 def status_lines(folder: StateFolder, found: dict[str, Any] | None = None) -> list[str]:

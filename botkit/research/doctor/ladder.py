@@ -177,6 +177,8 @@ class _Ladder:
                 "take prices only from the callbacks and series",
                 files=read,
             )
+        # botkit itself reads its seals and looks for each run
+        read = [path for path in read if not is_below(path, [state_root().absolute()])]
         if read:
             return warned(
                 "files",
