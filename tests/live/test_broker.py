@@ -31,6 +31,7 @@ from botkit.live.limits.protocol import (
 )
 from botkit.model.clock import NS_PER_S
 from tests.benchmarks.limits_judge import Trial, broker_pid, limits_for, trial
+from tests.live.test_ports import MemoryFiles
 
 POOL = SharedPool("create_order", 2 * NS_PER_S, 0, (SharedWindow("v|ip|create", 10, 60),))
 TAKE_THREE = Sync("a", 1, (Report(pool=0, wanted=3),))
@@ -194,6 +195,18 @@ def test_a_new_broker_removes_what_a_killed_one_left_half_written(tmp_path: Path
         (tmp_path / name).write_bytes(b"half")
     Broker(folder, REAL_DISK.files, lambda: NS_PER_S, Random(1), "first")
     assert REAL_DISK.files.names(tmp_path) == ["ledger"]
+
+
+def test_a_ledger_that_a_power_failure_took_with_its_first_requests_counts_as_lost(tmp_path: Path) -> None:
+    files, now = MemoryFiles(), 10 * NS_PER_S
+    first = KeptLedger(tmp_path / "ledger", files, lambda: now, Random(1), "first")
+    first.apply(Join("a", "", (POOL,)))
+    assert first.apply(TAKE_THREE).granted == ((0, 3),)
+    files.crash()
+    now = 40 * NS_PER_S
+    second = KeptLedger(tmp_path / "ledger", files, lambda: now, Random(2), "second")
+    second.apply(Join("b", "", (POOL,)))
+    assert second.apply(Sync("b", 1, (Report(pool=0, wanted=3),))).granted == ()
 
 
 def test_a_silent_bot_is_declared_dead_even_after_the_broker_was_replaced(system: System) -> None:

@@ -112,6 +112,8 @@ class KeptLedger:
         self._files = files
         self._now = now
         self._boot = boot
+        #: True until the file's name has reached the disk
+        self._is_new = False
         self.ledger = self._read(random)
 
     def apply(self, message: Message) -> LedgerReply:
@@ -127,6 +129,7 @@ class KeptLedger:
         try:
             saved = decode_ledger(self._files.read(self._path))
         except FileNotFoundError:
+            self._is_new = True
             return new_ledger(random)  # the ledger was never used, so no window has requests to count
         except (OSError, msgspec.MsgspecError) as error:
             log.warning(
@@ -146,9 +149,10 @@ class KeptLedger:
         return ledger
 
     def _write(self) -> None:
-        # No sync is needed: the system keeps written data even after this process ends, and after a power failure the
-        # ledger counts as lost.
-        self._files.write(self._path, encode(SavedLedger(self._boot, self.ledger)), durable=False)
+        # Only the first write needs a sync: the system keeps written data even after this process ends, and after a
+        # power failure the ledger counts as lost, but only if its file is there.
+        self._files.write(self._path, encode(SavedLedger(self._boot, self.ledger)), durable=self._is_new)
+        self._is_new = False
 
 
 class Broker:
