@@ -516,7 +516,7 @@ class LogConfig(_Section, frozen=True, kw_only=True):
         int,
         Bound(least=1),
         Meta(
-            description="Space for recordings (`botkit replay`) in MB. When it is full, old runs are deleted; if "
+            description="Space for a bot's runs (`botkit replay`) in MB. When it is full, old runs are deleted; if "
             "that is not enough, recording stops."
         ),
     ] = 1024
