@@ -425,7 +425,8 @@ class Exchange:
         if isinstance(request, ListOpenOrders):
             return tuple(self.open)
         if isinstance(request, ListTrades):
-            return tuple(self.trades)
+            fills = [t for t in self.trades if request.end is None or t.time < request.end]
+            return tuple(sorted(fills, key=lambda t: -t.time)[: request.limit])
         if isinstance(request, GetOrder):
             return tuple(r for r in self.orders if r.order_id == request.order_id)
         balances = {c: (u, u) for c, u in self.bot.portfolio.account.items()}

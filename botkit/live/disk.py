@@ -264,7 +264,7 @@ class RealDisk:
         except OSError:
             return None
         with file:
-            if _try_lock(file):
+            if not _is_locked(file):
                 return None
             file.seek(1)
             return file.read().strip()
@@ -322,6 +322,25 @@ def _try_lock(file: IO[str]) -> bool:
     file.seek(0)  # pragma: no cover
     with contextlib.suppress(OSError):  # pragma: no cover
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        return True
+    return False  # pragma: no cover
+
+
+def _is_locked(file: IO[str]) -> bool:
+    """Return whether another process holds the lock. Two processes may look at the same time: neither takes the other
+    for the holder.
+    """
+    if os.name == "posix":
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # released when the file is closed
+        except OSError:
+            return True
+        return False
+    try:  # pragma: no cover
+        os.read(file.fileno(), 1)  # Windows refuses to read a byte that another handle has locked
+    except PermissionError:  # pragma: no cover
         return True
     return False  # pragma: no cover
 

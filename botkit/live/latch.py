@@ -14,8 +14,11 @@ from botkit.live.journal_rows import JournalError
 from botkit.live.notices import Notices
 from botkit.live.refused_key import KEY_HALT
 from botkit.live.state_folder import KeptHalt, StateFolder
-from botkit.model.clock import Nanos
+from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.inputs import Halt, Input, Resume
+
+#: interval between attempts to write to a journal that cannot be written
+_RETRY_AFTER: Nanos = 1 * NS_PER_S
 
 
 class Latch:
@@ -39,6 +42,10 @@ class Latch:
         #: a halt that has not been written yet
         self._to_write: KeptHalt | None = None
         self._strategies: dict[str, str] = halts_of(journal)
+        #: the strategies' halts that the journal contains
+        self._kept = dict(self._strategies)
+        #: no write is attempted before this time
+        self._keep_at: Nanos = 0
 
     def set(self, kind: str, reason: str) -> None:
         """Set the durable latch, which blocks new orders. Open orders are cancelled, unless the key was refused."""
@@ -62,7 +69,8 @@ class Latch:
             self._journal.note("halt", reason, self._now())
 
     def look(self) -> None:
-        """Check whether another process has set or cleared the latch."""
+        """Check whether another process has set or cleared the latch. Retry what could not be written before."""
+        self._keep()
         self._write()
         if self._to_write is not None:
             return
@@ -86,10 +94,18 @@ class Latch:
         """Save the strategies' halts (set by a loss limit or by the user), so that they survive restarts like the bot's
         own halt.
         """
-        if strategies != self._strategies:
-            self._strategies = dict(strategies)
-            with contextlib.suppress(JournalError):
-                self._journal.put_meta({"halts": json.dumps(self._strategies)})
+        self._strategies = dict(strategies)
+        self._keep()
+
+    def _keep(self) -> None:
+        if self._strategies == self._kept or self._now() < self._keep_at:
+            return
+        try:
+            self._journal.put_meta({"halts": json.dumps(self._strategies)})
+        except JournalError:  # the journal watch reports an unwritable journal
+            self._keep_at = self._now() + _RETRY_AFTER
+        else:
+            self._kept = self._strategies
 
 
 def halts_of(journal: Journal) -> dict[str, str]:

@@ -28,7 +28,7 @@ from botkit.live.journal_rows import order_row
 from botkit.live.ports import Appending, Disk, Files
 from botkit.model.clock import Nanos
 from botkit.model.events import Trade
-from botkit.model.inputs import AccountEvents, CancelOrphans, Input, Restore
+from botkit.model.inputs import AccountEvents, Input, Restore
 from botkit.model.order_book import OrderBook
 from botkit.model.orders import Order
 from botkit.model.requests import Answer
@@ -36,7 +36,7 @@ from botkit.model.requests import Answer
 log = logging.getLogger("botkit.live")
 
 #: version of the format, increased whenever the shape of an input changes
-FORMAT = 6
+FORMAT = 7
 INPUTS = "inputs.bin"
 HEADER = "inputs.json"
 
@@ -54,8 +54,8 @@ _MEASURED_SHARE = 64
 PREFIX = struct.Struct(">II")
 #: the fields that are stored for an order book
 BOOK_FIELDS = ("pair", "time", "bid_levels", "ask_levels")
-#: inputs that contain orders; orders change later, so these inputs are serialised immediately
-_CHANGING = (Restore, CancelOrphans)
+#: the input that contains orders; orders change later, so it is serialised immediately
+_CHANGING = Restore
 
 
 class Recording:
@@ -104,7 +104,7 @@ class Recording:
         """Record an input that enters the engine at ``now``."""
         if self._file is not None or self.on_trade is not None:
             self._later.append((now, given))
-            if type(given) in _CHANGING:
+            if type(given) is _CHANGING:
                 self._catch_up()
 
     def settle(self) -> None:

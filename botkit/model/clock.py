@@ -66,8 +66,10 @@ def from_datetime(moment: datetime) -> Nanos:
 
 
 def day_start(now: Nanos, zone: tzinfo = UTC) -> Nanos:
-    """Return the midnight in ``zone`` at which the trading day containing ``now`` starts."""
-    midnight = to_datetime(now, zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    """Return the midnight in ``zone`` at which the trading day containing ``now`` starts. If clocks go back over
+    midnight, that is the first of the date's two midnights.
+    """
+    midnight = to_datetime(now, zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     return from_datetime(midnight)
 
 

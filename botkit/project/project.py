@@ -20,6 +20,7 @@ from botkit.engine.strategy.parameters import ParameterError, check_parameters
 from botkit.errors import ConfigError, PluginError
 from botkit.model.extension import ExchangeFacts, FeeModel, LatencyModel, QueueModel, RiskRule
 from botkit.model.limits import NEEDED_ENDPOINTS
+from botkit.model.listed_pairs import ListedPairs
 from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
 from botkit.plugins import Plugins, Registration, made
@@ -77,9 +78,10 @@ class Project:
 
     def take_pairs(self, pairs: Mapping[str, Pair]) -> None:
         """Use the pairs currently listed by the exchange, with the configuration's amount steps. Raises ConfigError if
-        a strategy's pair is no longer listed.
+        a strategy's pair is no longer listed, or cannot be traded.
         """
-        self.pairs = {name: _stepped(pair, self.config.amount_step_of(name)) for name, pair in pairs.items()}
+        stepped = {name: _stepped(pair, self.config.amount_step_of(name)) for name, pair in pairs.items()}
+        self.pairs = ListedPairs(stepped, pairs.left_out) if isinstance(pairs, ListedPairs) else stepped
         self.specs()
 
     def check_currencies(self) -> None:

@@ -18,7 +18,20 @@ from botkit.model.requests import (
     ListTrades,
     OrderAck,
 )
-from tests.engine_world import BTC, BTC_LOTS, RICH, T0, UNIT, Bot, Listener, S, cancelled_ids, order_id_of, report_of
+from tests.engine_world import (
+    BTC,
+    BTC_LOTS,
+    RICH,
+    T0,
+    UNIT,
+    Bot,
+    Exchange,
+    Listener,
+    S,
+    cancelled_ids,
+    order_id_of,
+    report_of,
+)
 
 ONE = 1.0  # a coin
 
@@ -172,6 +185,55 @@ def test_missing_executions_are_requested_after_a_second() -> None:
     b.answer(listed, body=(b.execution(order, 10_000, trade_id="rest"),))
     assert order.state is OrderState.FILLED
     assert b.s.position(BTC).amount == 101.0
+
+
+@pytest.mark.parametrize("per_ms", [1, 600])
+def test_executions_that_do_not_fit_in_one_listing_are_read_page_by_page(per_ms: int) -> None:
+    b = bot()
+    order = buy(b)
+    b.rest(order)
+    e = Exchange(b)
+    e.orders = [report_of(order, 2, 10_000)]
+    for i in range(2_500):
+        b.now += 10**6 if i % per_ms == 0 else 0
+        e.trades.append(b.execution(order, 4, trade_id=f"L{i}"))
+    b.push(order, 2, 10_000)
+    e.serve(10)
+    assert (order.state, order.executed_lots) == (OrderState.FILLED, 10_000)
+    assert len(b.all(ListTrades)) == len(set(b.all(ListTrades))) <= 5
+    b.check()
+
+
+def test_no_further_page_is_read_once_no_execution_is_missing() -> None:
+    b = bot()
+    order = buy(b)
+    b.rest(order)
+    for _ in range(1_000):
+        b.now += 10**6
+        b.execute(order, 4)
+    e = Exchange(b)
+    e.orders = [report_of(order, 1, 8_000)]
+    for i in range(1_000):
+        b.now += 10**6
+        e.trades.append(b.execution(order, 4, price=899, trade_id=f"L{i}"))
+    b.push(order, 1, 8_000)
+    e.serve(60)
+    assert order.executed_lots == 8_000
+    assert len(b.all(ListTrades)) == 1
+    b.check()
+
+
+def test_executions_of_one_millisecond_that_do_not_fit_in_one_listing_are_not_requested_without_end() -> None:
+    b = bot()
+    order = buy(b)
+    b.rest(order)
+    e = Exchange(b)
+    e.orders = [report_of(order, 1, 8_000)]
+    e.trades = [b.execution(order, 4, trade_id=f"L{i}") for i in range(2_000)]
+    b.push(order, 1, 8_000)
+    e.serve(60)
+    assert order.executed_lots == 4_000
+    assert len(b.all(ListTrades)) <= 2 * 11  # two pages per attempt, at increasing intervals
 
 
 def test_an_order_that_was_filled_is_read_if_its_final_report_is_missing_after_a_second() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from botkit.model.events import BalanceReport
-from botkit.model.inputs import Compare, Unwritten
+from botkit.model.inputs import Begin, Compare, Restore, Unwritten
 from botkit.model.orders import Order, OrderState
 from botkit.model.requests import Ending, GetBalances, GetOrder, ListOpenOrders, ListOrders, ListTrades
 from tests.engine_world import BTC, BTC_LOTS, T0, UNIT, Bot, Listener, S, report_of, unknown
@@ -211,3 +211,40 @@ def test_balances_older_than_an_execution_are_not_mistaken_for_a_withdrawal_even
     b.to(10)
     b.tell(BalanceReport({"btc": (poorer, poorer - UNIT // 2)}))  # this difference is a withdrawal
     assert "1.5 btc less than its strategies own" in b.messages[-1][1]
+
+
+def compare(b: Bot, twd: int) -> None:
+    b.tell(Compare())
+    b.answer(b.last(ListOpenOrders), body=())
+    b.answer(b.last(GetBalances), body=BalanceReport({"twd": (twd, twd)}, snapshot=True))
+    assert b.comparisons.pop()
+
+
+def test_a_shortage_that_a_comparison_finds_blocks_new_orders_until_a_comparison_finds_its_end() -> None:
+    capital = 1_000 * UNIT
+    b = Bot(Listener(), balances={"twd": capital}, capital=[{"twd": capital}])
+    b.trade(1_000)
+    compare(b, capital)
+    assert not b.messages
+    compare(b, capital - 100 * UNIT)
+    refused = b.s.buy(BTC, amount=0.5, price=900)
+    assert "the account has 100 twd less than its strategies own" in refused.reason
+    ((level, text),) = b.messages
+    assert (level, "only orders that reduce a position are allowed" in text) == ("error", True)
+    compare(b, capital - 100 * UNIT)
+    assert len(b.messages) == 1
+    compare(b, capital)
+    assert b.messages[1][0] == "info"
+    assert b.s.buy(BTC, amount=0.5, price=900).is_open
+
+
+def test_a_shortage_in_the_books_of_an_earlier_run_blocks_new_orders_from_the_first_comparison_on() -> None:
+    capital = 1_000 * UNIT
+    before = Bot(Listener(), balances={"twd": capital}, capital=[{"twd": capital}])
+    compare(before, 900 * UNIT)
+    b = Bot(Listener(), capital=[{"twd": capital}], start=False)
+    b.tell(Restore(books=before.portfolio.state()))
+    compare(b, 900 * UNIT)
+    b.tell(Begin())
+    b.trade(1_000)
+    assert "the account has 100 twd less than its strategies own" in b.s.buy(BTC, amount=0.5, price=900).reason

@@ -11,6 +11,7 @@ import pytest
 
 from botkit.assembly.replay import replay_run
 from botkit.cli.main import main
+from botkit.emulator import DEFAULT_ACCOUNT
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro import sign
 from botkit.live import commands
@@ -286,6 +287,18 @@ async def test_taking_the_missing_capital_from_the_strategy_resolves_a_shortage(
     assert bot.say(MoveCapital("p", {"usdt": -20_000 * 10**8})).refusal is None
     assert "the account again holds everything its strategies own" in told(bot)
     assert not far_buy(bot).is_refused
+
+
+async def test_money_withdrawn_while_the_bot_was_down_blocks_new_orders_from_the_start(funded: World) -> None:
+    bot = await funded.start()
+    await funded.crash(bot)
+    # of 100,000, 40,000 remain, but the strategy owns 50,000
+    funded.emulator.venue.kernel.transfer(DEFAULT_ACCOUNT.email, "usdt", -60_000 * 10**8)
+    again = await funded.start()
+    assert "only orders that reduce a position are allowed: the account has 10000 usdt less" in told(again)
+    refused = far_buy(again)
+    assert refused.is_refused
+    assert "the account has 10000 usdt less than its strategies own" in refused.reason
 
 
 @pytest.mark.parametrize(

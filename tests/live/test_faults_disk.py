@@ -19,6 +19,7 @@ from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.starting import StartRefused
 from botkit.live.state_folder import AlreadyRunning, FolderUnusable, KeptHalt, StateFolder
+from botkit.model.inputs import Pause, Resume
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
 from tests.live.world import WITH_COINS, World, far_buy, kept, make_world, puppet, settled, told, until
@@ -57,6 +58,34 @@ async def test_on_a_full_disk_only_cancels_are_sent_and_the_bot_recovers_once_th
     assert again.state is OrderState.OPEN
     assert len(exchange_rows(world.emulator)) == count + 1
     await until(lambda: not differences(bot, world.emulator))
+
+
+@pytest.mark.parametrize("is_lifted", [False, True])
+async def test_a_strategys_halt_or_its_end_is_written_once_the_journal_can_be_written_again(
+    is_lifted: bool, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot = await world.start()
+    async with kept(bot):
+        if is_lifted:
+            bot.say(Pause("p"))
+            await until(lambda: bot.journal.document("halts"))
+        writes: list[object] = []
+        put_meta = bot.journal.put_meta
+        monkeypatch.setattr(bot.journal, "put_meta", lambda values: (writes.append(values), put_meta(values)))
+        with world.disk.read_only():
+            bot.say(Resume("p") if is_lifted else Pause("p"))
+            turns = bot.driver.turns
+            await bot.driver.wait(20)
+            assert 2 <= len(writes) <= 22 < bot.driver.turns - turns  # once a second, not at every price
+        wanted = {} if is_lifted else {"p": "paused by hand"}
+        await until(lambda: bot.journal.document("halts") == wanted)
+        count = len(writes)
+        await bot.driver.wait(20)
+        assert len(writes) == count
+    await world.crash(bot)
+    again = await world.start()
+    assert again.view.halts == wanted
+    assert far_buy(again).is_refused is not is_lifted
 
 
 async def test_a_damaged_journal_prevents_the_start_with_an_error_that_suggests_a_fix(world: World) -> None:

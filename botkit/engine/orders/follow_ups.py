@@ -16,7 +16,7 @@ from botkit.engine.orders.by_ids import OrdersByIds
 from botkit.engine.orders.reads import Reads
 from botkit.engine.orders.table import OrderTable
 from botkit.engine.router.router import Router
-from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import OrderReport, TradeReport
 from botkit.model.orders import FINAL_STATES, Order, OrderState
 from botkit.model.pairs import Pair
@@ -26,6 +26,8 @@ from botkit.model.requests import Answer, Ending, GetOrder, ListTrades
 READ_AFTER: Final[Nanos] = 1 * NS_PER_S
 #: the delay before the n-th read is n times `READ_AFTER`, up to this factor
 _READ_LATEST = 30
+#: maximum rows in one listing
+_LISTED_MAX = 1000
 
 
 class ReadResults(Protocol):
@@ -228,19 +230,33 @@ class FollowUps:
         count = self._in_vain[order.client_id] = self._in_vain.get(order.client_id, 0) + 1
         self.at(order, now + READ_AFTER * min(count, _READ_LATEST))
 
-    def _read_trades(self, order: Order, now: Nanos) -> None:
+    def _read_trades(self, order: Order, now: Nanos, end: Nanos | None = None) -> None:
+        """Read an order's executions up to ``end``. If the listing is full and executions are still missing, continue
+        backward from its oldest row.
+        """
         pair, order_id = order.pair, order.order_id
         self._reading.add(order.client_id)
 
         def on_trades(answer: Answer, at: Nanos) -> None:
             self._reading.discard(order.client_id)
+            rows: tuple[TradeReport, ...] = ()
             if answer.outcome is Ending.OK and isinstance(answer.body, tuple):
-                self._results.on_listed_trades(order, answer.body, at)  # type: ignore[arg-type]
-            if order.state not in FINAL_STATES:
+                rows = answer.body  # type: ignore[assignment]
+                self._results.on_listed_trades(order, rows, at)
+            if order.state in FINAL_STATES:
+                return
+            oldest = min(row.time for row in rows) + NS_PER_MS if len(rows) >= _LISTED_MAX else None
+            if (
+                oldest is not None
+                and (end is None or oldest < end)  # otherwise, a single millisecond has more rows than fit in a listing
+                and self.shown_lots.get(order.client_id, 0) > order.executed_lots
+            ):
+                self._read_trades(order, at, oldest)
+            else:
                 self._read_again(order, at)
 
         self._reads.read(
-            lambda i: ListTrades(id=i, pair=pair, order_id=order_id, limit=1000),
+            lambda i: ListTrades(id=i, pair=pair, order_id=order_id, end=end, limit=_LISTED_MAX),
             on_trades,
             endpoint=ListTrades.endpoint,
             owner=order.strategy,

@@ -7,6 +7,8 @@ but never touched. Balances are compared last, once all executions are booked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.orders.desk import OrderDesk
 from botkit.engine.orders.reads import Reads
@@ -46,6 +48,7 @@ class Reconciliation:
         desk: OrderDesk,
         portfolio: Portfolio,
         outbox: Outbox,
+        watch_shortages: Callable[[], None],
         unwritten: Unwritten | None = None,
     ) -> None:
         self._table = table
@@ -53,6 +56,7 @@ class Reconciliation:
         self._desk = desk
         self._portfolio = portfolio
         self._outbox = outbox
+        self._watch_shortages = watch_shortages
         self.began = now
         self.is_done = False
         self._differences: list[Difference] = []
@@ -191,6 +195,8 @@ class Reconciliation:
         adopted: list[tuple[str, int]] = []
         if self._desk.booked == self._booked_before and not self._unexplained():
             adopted = self._take_balances(answer.body, now)
+        # also if nothing was adopted, because the books of an earlier run may already have a shortage
+        self._watch_shortages()
         self.is_done = True
         self._outbox.compared(
             Comparison(
