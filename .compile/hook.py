@@ -41,7 +41,9 @@ MODULES = """
     botkit/engine/orders/checks.py
     botkit/engine/orders/desk.py
     botkit/engine/orders/entry.py
+    botkit/engine/orders/follow_ups.py
     botkit/engine/orders/quoting.py
+    botkit/engine/orders/replacements.py
     botkit/engine/orders/table.py
     botkit/engine/outcome.py
     botkit/engine/risk/review.py
@@ -73,6 +75,7 @@ MODULES = """
 SOURCES_MODULE = "botkit/_compiled_sources.py"
 #: names the library that all modules share; it lies beside the package, as in every project that mypyc compiles
 GROUP = "botkit"
+C_FOLDER = "c"
 
 
 class CompileHook(BuildHookInterface[Any]):
@@ -127,11 +130,35 @@ def compiled(root: Path, place: Path) -> dict[str, Path]:
     return {path.relative_to(libraries).as_posix(): path for path in libraries.rglob("*") if path.is_file()}
 
 
+def arguments(files: list[str]) -> list[str]:
+    """Return what mypyc is told to read. The form must not depend on settings for checking types, nor on the machine's
+    own mypy configuration.
+    """
+    options = ["--config-file=", "--ignore-missing-imports", "--explicit-package-bases", "--no-color-output"]
+    return [*options, f"--python-version={sys.version_info.major}.{sys.version_info.minor}", *files]
+
+
+def extensions(files: list[str], **generated: Any) -> list[Any]:
+    """Write the C of modules into the folder ``c`` and return the extensions to build from it, the shared library
+    first. ``generated`` goes to mypycify, which makes the C unless it is given there.
+    """
+    from mypyc.build import mypycify  # type: ignore[import-not-found,unused-ignore]
+
+    made = mypycify(
+        arguments(files),
+        group_name=GROUP, opt_level="2", debug_level="0", multi_file=True, target_dir=C_FOLDER, **generated,
+    )  # fmt: skip
+    # one multiplication and addition in one instruction would round once instead of twice, and change results
+    exact = [] if sys.platform == "win32" else ["-ffp-contract=off"]
+    for extension in made:
+        extension.extra_compile_args = [*extension.extra_compile_args, *exact]
+    return list(made)
+
+
 def build(files: list[str]) -> None:
     """Compile modules in the current folder into ``libraries``. All of them share one library, so that they call each
     other directly.
     """
-    from mypyc.build import mypycify  # type: ignore[import-not-found,unused-ignore]
     from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
 
@@ -151,17 +178,7 @@ def build(files: list[str]) -> None:
             ext.sources = []
             super().build_extension(ext)
 
-    # the form must not depend on settings for checking types, nor on the machine's own mypy configuration
-    options = ["--config-file=", "--ignore-missing-imports", "--explicit-package-bases", "--no-color-output"]
-    version = f"--python-version={sys.version_info.major}.{sys.version_info.minor}"
-    extensions = mypycify(
-        [*options, version, *files], group_name=GROUP, opt_level="2", debug_level="0", multi_file=True, target_dir="c"
-    )
-    # one multiplication and addition in one instruction would round once instead of twice, and change results
-    exact = [] if sys.platform == "win32" else ["-ffp-contract=off"]
-    for extension in extensions:
-        extension.extra_compile_args = [*extension.extra_compile_args, *exact]
-    command = Build(Distribution({"name": "botkit", "ext_modules": extensions}))
+    command = Build(Distribution({"name": "botkit", "ext_modules": extensions(files)}))
     command.build_lib, command.build_temp, command.parallel = "libraries", "objects", os.cpu_count()
     command.ensure_finalized()
     command.run()

@@ -16,4 +16,4 @@ def wait_for(condition: Callable[[], Any]) -> None:
     end = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < end, "the condition was not met in time"
-        time.sleep(0.005)
+        time.sleep(0.02)  # not less, because looking at a browser or a file costs a few milliseconds

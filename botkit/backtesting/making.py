@@ -11,73 +11,128 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from botkit.backtesting.exact_sum import ExactSum
 from botkit.model.clock import Nanos
 from botkit.model.money import UNIT
+from botkit.model.pairs import Pair
 from botkit.model.results import MARKOUTS_S, FillMark, FillRow, MakerRow
+from botkit.model.row_columns import BLOCK_ROWS, row_values
 
 
 def maker_rows(fills: Sequence[FillRow], marks: Sequence[FillMark], start: Nanos, end: Nanos) -> list[MakerRow]:
     """Return a row for each strategy and pair with maker fills. Returns no rows without ``marks``, because marks
     require order books.
     """
-    grouped: dict[tuple[str, str], list[int]] = {}
-    for index, fill in enumerate(fills):
-        grouped.setdefault((fill.strategy, str(fill.pair)), []).append(index)
-    rows = []
-    for indices in grouped.values() if marks else ():
-        made = [index for index in indices if fills[index].is_maker]
-        if made:
-            rows.append(_row([fills[index] for index in indices], {i: (fills[i], marks[i]) for i in made}, start, end))
-    return rows
+    if not marks:
+        return []
+    makers: dict[tuple[str, str], _Maker] = {}
+    moved = row_values(fills, "strategy", "pair", "side", "time", "lots", "fee_currency", "fee_units")
+    worth = row_values(fills, "is_maker", "price_ticks", "value", "fee_value")
+    for change, money, (mid, after) in zip(moved, worth, row_values(marks, "mid", "after"), strict=True):
+        strategy, pair, side, time, lots, fee_currency, fee_units = change
+        maker = makers.get((strategy, pair))
+        if maker is None:
+            maker = makers[strategy, pair] = _Maker(strategy, pair, start)
+        maker.moved(side, time, lots, fee_currency, fee_units)
+        is_maker, price_ticks, value, fee_value = money
+        maker.filled(side, is_maker, price_ticks, value, fee_value, (mid, *after))
+    return [maker.row(start, end) for maker in makers.values() if maker.fills]
 
 
-def _row(fills: Sequence[FillRow], made: Mapping[int, tuple[FillRow, FillMark]], start: Nanos, end: Nanos) -> MakerRow:
-    value = math.fsum(fill.value for fill, _ in made.values())
-    everything = math.fsum(fill.value for fill in fills)
-    least, most, average = _inventory(fills, start, end)
-    return MakerRow(
-        strategy=fills[0].strategy,
-        pair=fills[0].pair,
-        fills=len(made),
-        value=value,
-        share=value / everything if everything else 0.0,
-        spread_bps=_weighted([(fill, mark.mid) for fill, mark in made.values()]),
-        markouts_bps=tuple(
-            _weighted([(fill, mark.after[n]) for fill, mark in made.values()]) for n in range(len(MARKOUTS_S))
-        ),
-        fee_bps=math.fsum(fill.fee_value for fill, _ in made.values()) / value * 10_000 if value else 0.0,
-        inventory_least=least,
-        inventory_most=most,
-        inventory_average=average,
-    )
+class _Maker:
+    """One strategy's fills in a pair."""
+
+    def __init__(self, strategy: str, pair: Pair, start: Nanos) -> None:
+        self.strategy, self.pair = strategy, pair
+        self.fills = 0
+        self._everything, self._value, self._fees = _Total(), _Total(), _Total()
+        #: for the mid price at a fill, and for each later one: the weights, and the weighted distances
+        self._distances = [(_Total(), _Total()) for _ in range(1 + len(MARKOUTS_S))]
+        self._units = self._least = self._most = self._weighted = 0
+        self._since = start
+
+    def moved(self, side: str, time: Nanos, lots: int, fee_currency: str, fee_units: int) -> None:
+        """Count what a fill moved."""
+        self._weighted += self._units * (time - self._since)
+        self._since = time
+        change = self.pair.rules.base_units(lots)
+        self._units += change if side == "buy" else -change
+        if fee_currency == self.pair.base:
+            self._units -= fee_units
+        self._least, self._most = min(self._least, self._units), max(self._most, self._units)
+
+    def filled(
+        self,
+        side: str,
+        is_maker: bool,
+        price_ticks: int,
+        value: float,
+        fee_value: float,
+        mids: tuple[float | None, ...],
+    ) -> None:
+        """Count what a fill was worth, compared with the mid price at the fill and with later ones."""
+        self._everything.add(value)
+        if not is_maker:
+            return
+        self.fills += 1
+        self._value.add(value)
+        self._fees.add(fee_value)
+        for mid, (weight, weighted) in zip(mids, self._distances, strict=True):
+            if mid is not None:
+                weight.add(value)
+                weighted.add(value * _edge_bps(self.pair, price_ticks, side, mid))
+
+    def row(self, start: Nanos, end: Nanos) -> MakerRow:
+        value, everything = self._value.value, self._everything.value
+        weighted = self._weighted + self._units * max(0, end - self._since)
+        lasted = max(end, self._since) - start
+        spread, *markouts = [
+            total.value / weight.value if weight.value > 0 else None for weight, total in self._distances
+        ]
+        return MakerRow(
+            strategy=self.strategy,
+            pair=self.pair,
+            fills=self.fills,
+            value=value,
+            share=value / everything if everything else 0.0,
+            spread_bps=spread,
+            markouts_bps=tuple(markouts),
+            fee_bps=self._fees.value / value * 10_000 if value else 0.0,
+            inventory_least=self._least / UNIT,
+            inventory_most=self._most / UNIT,
+            inventory_average=weighted / lasted / UNIT if lasted else 0.0,
+        )
+
+
+class _Total:
+    """An exact sum, to which values are added one by one."""
+
+    __slots__ = ("_new", "_sum")
+
+    def __init__(self) -> None:
+        self._sum = ExactSum()
+        self._new: list[float] = []
+
+    def add(self, value: float) -> None:
+        self._new.append(value)
+        if len(self._new) == BLOCK_ROWS:
+            self._sum.add(self._new)
+            self._new.clear()
+
+    @property
+    def value(self) -> float:
+        self._sum.add(self._new)
+        self._new.clear()
+        return self._sum.value
 
 
 def edge_bps(fill: FillRow, mid: float) -> float:
     """Return how much better than the mid price a fill was, in basis points of the fill price."""
-    price = fill.pair.rules.price(fill.price_ticks)
-    return (mid - price) / price * 10_000 * (1 if fill.side == "buy" else -1)
+    return _edge_bps(fill.pair, fill.price_ticks, fill.side, mid)
 
 
-def _weighted(rows: Sequence[tuple[FillRow, float | None]]) -> float | None:
-    known = [(fill.value, edge_bps(fill, mid)) for fill, mid in rows if mid is not None]
-    weight = math.fsum(value for value, _ in known)
-    return math.fsum(value * edge for value, edge in known) / weight if weight > 0 else None
-
-
-def _inventory(fills: Sequence[FillRow], start: Nanos, end: Nanos) -> tuple[float, float, float]:
-    units = least = most = weighted = 0
-    since = start
-    for fill in fills:
-        weighted += units * (fill.time - since)
-        since = fill.time
-        change = fill.pair.rules.base_units(fill.lots)
-        units += change if fill.side == "buy" else -change
-        if fill.fee_currency == fill.pair.base:
-            units -= fill.fee_units
-        least, most = min(least, units), max(most, units)
-    weighted += units * max(0, end - since)
-    lasted = max(end, since) - start
-    return least / UNIT, most / UNIT, weighted / lasted / UNIT if lasted else 0.0
+def _edge_bps(pair: Pair, price_ticks: int, side: str, mid: float) -> float:
+    price = pair.rules.price(price_ticks)
+    return (mid - price) / price * 10_000 * (1 if side == "buy" else -1)

@@ -30,11 +30,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import tzinfo
 from types import MappingProxyType
+from typing import Any
 
 from botkit.backtesting.equity import EquityCurve
+from botkit.backtesting.exact_sum import ExactSum
 from botkit.backtesting.statistics import (
     cagr,
     calmar,
@@ -51,6 +53,7 @@ from botkit.model.clock import NS_PER_S, to_datetime
 from botkit.model.events import Fill
 from botkit.model.money import UNIT
 from botkit.model.results import ClosedTrade, Figure, FillRow, RouterUse, StrategyRow, TradeFigures
+from botkit.model.row_columns import column_blocks, row_values
 
 
 def fill_rows(fills: Sequence[Fill], curve: EquityCurve) -> list[FillRow]:
@@ -69,48 +72,108 @@ def fill_rows(fills: Sequence[Fill], curve: EquityCurve) -> list[FillRow]:
     return rows
 
 
-def trade_figures(trades: Iterable[ClosedTrade]) -> TradeFigures:
-    """Return the metrics of a strategy's trades, excluding trades in coins that were handed over."""
-    own = [trade for trade in trades if not trade.is_given]
-    returns = [value for trade in own if (value := trade.return_) is not None]
-    holdings = [(trade.closed - trade.opened) / NS_PER_S for trade in own]
-    return TradeFigures(
-        count=len(own),
-        wins=sum(trade.pnl_units > 0 for trade in own),
-        gross_profit=math.fsum(trade.pnl for trade in own if trade.pnl_units > 0),
-        gross_loss=-math.fsum(trade.pnl for trade in own if trade.pnl_units < 0),
-        average_return=math.fsum(returns) / len(returns) if returns else None,
-        best_return=max(returns, default=None),
-        worst_return=min(returns, default=None),
-        average_holding_s=math.fsum(holdings) / len(holdings) if holdings else None,
-        longest_holding_s=max(holdings, default=None),
-    )
+class _Figures:
+    """The metrics of trades, computed block by block."""
+
+    __slots__ = ("best", "count", "held", "held_longest", "loss", "profit", "returned", "returns", "wins", "worst")
+
+    def __init__(self) -> None:
+        self.count = self.wins = self.returns = 0
+        self.profit, self.loss, self.returned, self.held = ExactSum(), ExactSum(), ExactSum(), ExactSum()
+        self.best: float | None = None
+        self.worst: float | None = None
+        self.held_longest: float | None = None
+
+    def add(self, trades: Sequence[tuple[int, float, float | None, float]]) -> None:
+        """Add trades, each as (profit in units, profit, return, holding time in seconds)."""
+        self.count += len(trades)
+        self.wins += sum(units > 0 for units, _, _, _ in trades)
+        self.profit.add(pnl for units, pnl, _, _ in trades if units > 0)
+        self.loss.add(pnl for units, pnl, _, _ in trades if units < 0)
+        returns = [value for _, _, value, _ in trades if value is not None]
+        if returns:
+            self.returns += len(returns)
+            self.returned.add(returns)
+            self.best = max(returns) if self.best is None else max(self.best, *returns)
+            self.worst = min(returns) if self.worst is None else min(self.worst, *returns)
+        holdings = [held for _, _, _, held in trades]
+        self.held.add(holdings)
+        self.held_longest = max(holdings if self.held_longest is None else [self.held_longest, *holdings])
+
+    def found(self) -> TradeFigures:
+        return TradeFigures(
+            count=self.count,
+            wins=self.wins,
+            gross_profit=self.profit.value,
+            gross_loss=-self.loss.value,
+            average_return=self.returned.value / self.returns if self.returns else None,
+            best_return=self.best,
+            worst_return=self.worst,
+            average_holding_s=self.held.value / self.count if self.count else None,
+            longest_holding_s=self.held_longest,
+        )
 
 
-#: the properties by which trades can be grouped; a trade's month is its exit month, in the run's time zone
-GROUPS: Mapping[str, Callable[[ClosedTrade, tzinfo], str]] = MappingProxyType(
+#: the columns from which the metrics of a trade are computed
+_MEASURED = ("is_given", "pnl_units", "pnl", "entry_units", "opened", "closed")
+
+
+def _measured(columns: Sequence[Sequence[Any]]) -> Iterator[tuple[int, float, float | None, float] | None]:
+    """Yield for each trade what `_Figures` adds, or None for a trade in coins that were handed over."""
+    for is_given, pnl_units, pnl, entry_units, opened, closed in zip(*columns, strict=True):
+        if is_given:
+            yield None
+        else:
+            yield pnl_units, pnl, pnl_units / entry_units if entry_units else None, (closed - opened) / NS_PER_S
+
+
+def trade_figures(trades: Sequence[ClosedTrade], strategy: str | None = None) -> TradeFigures:
+    """Return the metrics of trades, or of one strategy's trades among them, excluding trades in coins that were handed
+    over.
+    """
+    figures = _Figures()
+    for owners, *columns in column_blocks(trades, "strategy", *_MEASURED):
+        own = [
+            trade
+            for owner, trade in zip(owners, _measured(columns), strict=True)
+            if trade is not None and (strategy is None or owner == strategy)
+        ]
+        if own:
+            figures.add(own)
+    return figures.found()
+
+
+#: the properties by which trades can be grouped: the columns that are read, and how a group is named from them; a
+#: trade's month is its exit month, in the run's time zone
+GROUPS: Mapping[str, tuple[str, Callable[[Any, tzinfo], str]]] = MappingProxyType(
     {
-        "pair": lambda trade, zone: trade.pair_text,
-        "strategy": lambda trade, zone: trade.strategy,
-        "kind": lambda trade, zone: trade.kind,
-        "exit_reason": lambda trade, zone: trade.exit_reason,
-        "entry_tag": lambda trade, zone: trade.entry_tag,
-        "exit_tag": lambda trade, zone: trade.exit_tag,
-        "month": lambda trade, zone: format(to_datetime(trade.closed, zone), "%Y-%m"),
+        "pair": ("pairs", lambda pairs, zone: " > ".join(pairs)),
+        "strategy": ("strategy", lambda name, zone: name),
+        "kind": ("kind", lambda kind, zone: kind),
+        "exit_reason": ("exit_reason", lambda reason, zone: reason),
+        "entry_tag": ("entry_tag", lambda tag, zone: tag),
+        "exit_tag": ("exit_tag", lambda tag, zone: tag),
+        "month": ("closed", lambda closed, zone: format(to_datetime(closed, zone), "%Y-%m")),
     }
 )
 
 
 def grouped_trades(trades: Sequence[ClosedTrade], zone: tzinfo) -> dict[str, dict[str, TradeFigures]]:
     """Return trade metrics for each breakdown in `GROUPS`. The groups in each breakdown are sorted by name."""
-    found = {}
-    for name, key in GROUPS.items():
-        groups: dict[str, list[ClosedTrade]] = {}
-        for trade in trades:
-            if not trade.is_given:
-                groups.setdefault(key(trade, zone), []).append(trade)
-        found[name] = {group: trade_figures(rows) for group, rows in sorted(groups.items())}
-    return found
+    found: dict[str, dict[str, _Figures]] = {name: {} for name in GROUPS}
+    sources = [source for source, _ in GROUPS.values()]
+    for columns in column_blocks(trades, *sources, *_MEASURED):
+        measured = list(_measured(columns[len(sources) :]))
+        for (name, (_, group_of)), column in zip(GROUPS.items(), columns, strict=False):
+            groups: dict[str, list[tuple[int, float, float | None, float]]] = {}
+            for value, trade in zip(column, measured, strict=True):
+                if trade is not None:
+                    groups.setdefault(group_of(value, zone), []).append(trade)
+            for group, rows in groups.items():
+                found[name].setdefault(group, _Figures()).add(rows)
+    return {
+        name: {group: figures.found() for group, figures in sorted(groups.items())} for name, groups in found.items()
+    }
 
 
 def summarise(
@@ -136,7 +199,7 @@ def summarise(
     pnl = final - opening if final is not None and opening is not None else None
     returns, trips = curve.daily_returns(), trade_figures(trades)
     max_drawdown = curve.drawdown.fraction if opening is not None else None
-    turnover = math.fsum(fill.value for fill in fills)
+    turnover, fees = _value_and_fees(fills)
     figures: dict[str, Figure] = {
         "strategy": ", ".join(strategies),
         "currency": currency,
@@ -150,7 +213,7 @@ def summarise(
         "max_drawdown": max_drawdown,
         "sharpe": sharpe(returns),
         "sortino": sortino(returns),
-        "fees": math.fsum(fill.fee_value for fill in fills),
+        "fees": fees,
         "turnover": turnover,
         "exposure": curve.exposure,
         "win_rate": trips.win_rate,
@@ -186,14 +249,13 @@ def summarise(
 def complete_strategy(
     row: StrategyRow, curve: EquityCurve, fills: Sequence[FillRow], trades: Sequence[ClosedTrade]
 ) -> None:
-    """Fill in a strategy's metrics from its equity curve, its fills and its trades."""
-    opening, final, trips = curve.opening, curve.final, trade_figures(trades)
-    row.fills = len(fills)
-    row.fees = math.fsum(fill.fee_value for fill in fills)
-    row.turnover = math.fsum(fill.value for fill in fills)
+    """Fill in a strategy's metrics from its equity curve, and from its fills and trades among those of the run."""
+    opening, final, trips = curve.opening, curve.final, trade_figures(trades, row.name)
+    row.fills = sum(names.count(row.name) for (names,) in column_blocks(fills, "strategy"))
+    row.turnover, row.fees = _value_and_fees(fills, row.name)
     row.round_trips = trips.count
     row.win_rate = trips.win_rate
-    row.realised = math.fsum(trade.pnl for trade in trades)
+    row.realised = math.fsum(pnl for name, pnl in row_values(trades, "strategy", "pnl") if name == row.name)
     if opening is not None and final is not None:
         row.pnl = final - opening
         row.return_ = row.pnl / opening if opening else None
@@ -201,3 +263,15 @@ def complete_strategy(
         # a fraction
         row.max_drawdown = curve.drawdown.fraction if opening else None
         row.unrealised = round(row.pnl - row.realised, 8) + 0.0  # remove rounding errors and -0.0
+
+
+def _value_and_fees(fills: Sequence[FillRow], strategy: str | None = None) -> tuple[float, float]:
+    """Return the sum of the fills' values and the sum of their fees, of one strategy if it is named."""
+    value, fees = ExactSum(), ExactSum()
+    for names, worths, paid in column_blocks(fills, "strategy", "value", "fee_value"):
+        if strategy is not None and names.count(strategy) < len(names):
+            worths = [worth for name, worth in zip(names, worths, strict=True) if name == strategy]
+            paid = [fee for name, fee in zip(names, paid, strict=True) if name == strategy]
+        value.add(worths)
+        fees.add(paid)
+    return value.value, fees.value

@@ -11,11 +11,11 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, timedelta, tzinfo
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -27,13 +27,11 @@ from botkit.model.csv_cells import inert
 from botkit.model.money import UNIT_DECIMALS, format_units
 from botkit.model.reasons import grouped
 from botkit.model.results import BacktestResult, ClosedTrade, FillRow, OrderRow
+from botkit.model.row_columns import block_count, block_length, columns_of
 
 SUMMARY, ORDERS, FILLS = "summary.json", "orders.csv", "fills.csv"
 EQUITY, DAILY, TRADES = "equity.csv", "daily.csv", "trades.csv"
 LATEST = "latest"
-#: the number of rows of a table to format at a time
-_BLOCK_ROWS = 4_096
-_Row = TypeVar("_Row")
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}\Z", re.ASCII)
 REPORT, CONFIG, DECISIONS = "report.html", "config.yaml", "decisions.jsonl"
 
@@ -194,9 +192,9 @@ def write_outputs(
     """
     zone = zone_of(result)
     _write(folder / SUMMARY, [summary_json(result), "\n"])
-    _write(folder / ORDERS, _in_blocks(result.orders, lambda rows: orders_csv(rows, zone)))
-    _write(folder / FILLS, _in_blocks(result.fills, lambda rows: fills_csv(rows, result.currency, zone)))
-    _write(folder / TRADES, _in_blocks(result.trades, lambda rows: trades_csv(rows, result.currency, zone)))
+    _write(folder / ORDERS, _orders_text(result.orders, zone))
+    _write(folder / FILLS, _fills_text(result.fills, result.currency, zone))
+    _write(folder / TRADES, _trades_text(result.trades, result.currency, zone))
     _write(folder / EQUITY, [equity_csv(result)])
     _write(folder / DAILY, [daily_csv(result)])
     _write(folder / REPORT, [report_html] if isinstance(report_html, str) else report_html)
@@ -270,13 +268,6 @@ def _write(path: Path, parts: Iterable[str]) -> None:
     with path.open("wb") as file:  # write bytes, so that no system turns LF into CRLF
         for part in parts:
             file.write(part.encode("utf-8"))
-
-
-def _in_blocks(rows: Sequence[_Row], csv: Callable[[Sequence[_Row]], str]) -> Iterator[str]:
-    """Yield a table's text in parts, with one header: as text, a row takes ten times its size in the file."""
-    yield csv(rows[:_BLOCK_ROWS])
-    for begin in range(_BLOCK_ROWS, len(rows), _BLOCK_ROWS):
-        yield csv(rows[begin : begin + _BLOCK_ROWS]).partition("\n")[2]
 
 
 # -- CSV --------------------------------------------------------------------------------------------------------------
@@ -355,118 +346,158 @@ def _blank_zero(values: Sequence[int], texts: Sequence[str]) -> list[str]:
 
 
 def _csv(header: str, columns: Sequence[Sequence[str]]) -> str:
-    rows = map(",".join, zip(*columns, strict=True))
-    return "\n".join([header, *rows]) + "\n"
+    return header + "\n" + _lines(columns)
+
+
+def _lines(columns: Sequence[Sequence[str]]) -> str:
+    return "".join([line + "\n" for line in map(",".join, zip(*columns, strict=True))])
 
 
 def fills_csv(fills: Sequence[FillRow], currency: str, zone: tzinfo = UTC) -> str:
     """Return all fills as CSV. ``value`` is exact, in the pair's quote currency. The last two columns are in
     ``currency``.
     """
-    quoted = _Quoted()
-    rules = [fill.pair.rules for fill in fills]
-    eight = [UNIT_DECIMALS] * len(fills)
-    times = [fill.time for fill in fills]
-    return _csv(
+    return "".join(_fills_text(fills, currency, zone))
+
+
+def _fills_text(fills: Sequence[FillRow], currency: str, zone: tzinfo) -> Iterator[str]:
+    """Yield the table in parts: as text, a row takes ten times its size in the file."""
+    yield (
         "time,time_ns,strategy,pair,side,liquidity,price,amount,value,fee,fee_currency,client_id,order_id,tag,"
-        f"value_{currency},fee_{currency}",
-        [
-            _times(times, zone),
-            [str(time) for time in times],
-            [quoted[fill.strategy] for fill in fills],
-            [fill.pair for fill in fills],
-            [fill.side for fill in fills],
-            ["maker" if fill.is_maker else "taker" for fill in fills],
-            _decimals([fill.price_ticks for fill in fills], [rule.price_decimals for rule in rules]),
-            _decimals([fill.lots for fill in fills], [rule.amount_decimals for rule in rules]),
-            _decimals([fill.value_units for fill in fills], eight),
-            _decimals([fill.fee_units for fill in fills], eight),
-            [fill.fee_currency for fill in fills],
-            [str(fill.client_id) for fill in fills],
-            [fill.order_id if fill.order_id.isalnum() else quoted[fill.order_id] for fill in fills],
-            [quoted[fill.tag] for fill in fills],
-            [f"{fill.value:.8f}" for fill in fills],
-            [f"{fill.fee_value:.8f}" for fill in fills],
-        ],
+        f"value_{currency},fee_{currency}\n"
     )
+    for read in _columns(fills):
+        quoted, eight = _Quoted(), [UNIT_DECIMALS] * read.count
+        rules, times = [pair.rules for pair in read("pair")], read("time")
+        yield _lines(
+            [
+                _times(times, zone),
+                [str(time) for time in times],
+                [quoted[strategy] for strategy in read("strategy")],
+                read("pair"),
+                read("side"),
+                ["maker" if is_maker else "taker" for is_maker in read("is_maker")],
+                _decimals(read("price_ticks"), [rule.price_decimals for rule in rules]),
+                _decimals(read("lots"), [rule.amount_decimals for rule in rules]),
+                _decimals(read("value_units"), eight),
+                _decimals(read("fee_units"), eight),
+                read("fee_currency"),
+                [str(client_id) for client_id in read("client_id")],
+                [order_id if order_id.isalnum() else quoted[order_id] for order_id in read("order_id")],
+                [quoted[tag] for tag in read("tag")],
+                [f"{value:.8f}" for value in read("value")],
+                [f"{fee:.8f}" for fee in read("fee_value")],
+            ]
+        )
 
 
 def trades_csv(trades: Sequence[ClosedTrade], currency: str, zone: tzinfo = UTC) -> str:
     """Return all trades as CSV. Amounts are exact, in the currency named in the column ``currency``. ``pnl`` is also
     given in the run's ``currency``. Fields that do not apply to a trade (such as the excursions of a loop) are empty.
     """
-    quoted, eight = _Quoted(), [UNIT_DECIMALS] * len(trades)
+    return "".join(_trades_text(trades, currency, zone))
 
-    def figures(values: Sequence[float | None]) -> list[str]:
+
+def _trades_text(trades: Sequence[ClosedTrade], currency: str, zone: tzinfo) -> Iterator[str]:
+    def figures(values: Iterable[float | None]) -> list[str]:
         return ["" if value is None else f"{value:.8f}" for value in values]
 
-    return _csv(
+    yield (
         f"opened,closed,strategy,pair,kind,amount,entry_value,exit_value,fees,profit,currency,pnl_{currency},return,mae,"
-        "mfe,exit_reason,entry_tag,exit_tag,given,client_id",
-        [
-            _times([trade.opened for trade in trades], zone),
-            _times([trade.closed for trade in trades], zone),
-            [quoted[trade.strategy] for trade in trades],
-            [trade.pair_text for trade in trades],
-            [trade.kind for trade in trades],
-            _decimals([trade.units for trade in trades], eight),
-            _decimals([trade.entry_units for trade in trades], eight),
-            _decimals([trade.exit_units for trade in trades], eight),
-            _decimals([trade.fee_units for trade in trades], eight),
-            _decimals([trade.pnl_units for trade in trades], eight),
-            [trade.currency for trade in trades],
-            figures([trade.pnl for trade in trades]),
-            figures([trade.return_ for trade in trades]),
-            figures([trade.mae for trade in trades]),
-            figures([trade.mfe for trade in trades]),
-            [trade.exit_reason for trade in trades],
-            [quoted[trade.entry_tag] for trade in trades],
-            [quoted[trade.exit_tag] for trade in trades],
-            ["true" if trade.is_given else "false" for trade in trades],
-            [str(trade.client_id) for trade in trades],
-        ],
+        "mfe,exit_reason,entry_tag,exit_tag,given,client_id\n"
     )
+    for read in _columns(trades):
+        quoted, eight = _Quoted(), [UNIT_DECIMALS] * read.count
+        entries, profits = read("entry_units"), read("pnl_units")
+        yield _lines(
+            [
+                _times(read("opened"), zone),
+                _times(read("closed"), zone),
+                [quoted[strategy] for strategy in read("strategy")],
+                [" > ".join(pairs) for pairs in read("pairs")],
+                read("kind"),
+                _decimals(read("units"), eight),
+                _decimals(entries, eight),
+                _decimals(read("exit_units"), eight),
+                _decimals(read("fee_units"), eight),
+                _decimals(profits, eight),
+                read("currency"),
+                figures(read("pnl")),
+                figures(pnl / entry if entry else None for pnl, entry in zip(profits, entries, strict=True)),
+                figures(read("mae")),
+                figures(read("mfe")),
+                read("exit_reason"),
+                [quoted[tag] for tag in read("entry_tag")],
+                [quoted[tag] for tag in read("exit_tag")],
+                ["true" if is_given else "false" for is_given in read("is_given")],
+                [str(client_id) for client_id in read("client_id")],
+            ]
+        )
 
 
 def orders_csv(orders: Sequence[OrderRow], zone: tzinfo = UTC) -> str:
     """Return all orders as CSV. Fields that do not apply to an order (such as the price of a market order) are
     empty.
     """
-    quoted, specs = _Quoted(), [order.spec for order in orders]
-    price_places = [spec.pair.rules.price_decimals for spec in specs]
-    lot_places = [spec.pair.rules.amount_decimals for spec in specs]
-    eight = [UNIT_DECIMALS] * len(orders)
+    return "".join(_orders_text(orders, zone))
 
+
+def _orders_text(orders: Sequence[OrderRow], zone: tzinfo) -> Iterator[str]:
     def optional(values: Sequence[int], places: Sequence[int]) -> list[str]:
         return _blank_zero(values, _decimals(values, places)) if any(values) else [""] * len(values)
 
-    times = [spec.created for spec in specs]
-    return _csv(
+    yield (
         "time,time_ns,strategy,pair,side,type,price,amount,spend,stop_price,post_only,state,reason,executed,value,"
-        "queue_ms,updated,client_id,order_id,tag",
-        [
-            _times(times, zone),
-            [str(time) for time in times],
-            [quoted[spec.strategy] for spec in specs],
-            [spec.pair for spec in specs],
-            [spec.side._value_ for spec in specs],
-            [spec.type._value_ for spec in specs],
-            optional([spec.price_ticks for spec in specs], price_places),
-            optional([spec.amount_lots for spec in specs], lot_places),
-            optional([spec.spend_units for spec in specs], eight),
-            optional([spec.stop_ticks for spec in specs], price_places),
-            ["true" if spec.post_only else "false" for spec in specs],
-            [order.state for order in orders],
-            [quoted[order.reason] for order in orders],
-            _decimals([order.executed_lots for order in orders], lot_places),
-            _decimals([order.executed_units for order in orders], eight),
-            [f"{(order.sent - order.spec.created) / NS_PER_MS:.3f}" if order.sent else "" for order in orders],
-            _times([order.updated for order in orders], zone),
-            [str(spec.client_id) for spec in specs],
-            [order.order_id if order.order_id.isalnum() else quoted[order.order_id] for order in orders],
-            [quoted[spec.tag] for spec in specs],
-        ],
+        "queue_ms,updated,client_id,order_id,tag\n"
     )
+    for read in _columns(orders):
+        quoted, eight = _Quoted(), [UNIT_DECIMALS] * read.count
+        times, rules = read("spec.created"), [pair.rules for pair in read("spec.pair")]
+        price_places = [rule.price_decimals for rule in rules]
+        lot_places = [rule.amount_decimals for rule in rules]
+        yield _lines(
+            [
+                _times(times, zone),
+                [str(time) for time in times],
+                [quoted[strategy] for strategy in read("spec.strategy")],
+                read("spec.pair"),
+                [side._value_ for side in read("spec.side")],
+                [kind._value_ for kind in read("spec.type")],
+                optional(read("spec.price_ticks"), price_places),
+                optional(read("spec.amount_lots"), lot_places),
+                optional(read("spec.spend_units"), eight),
+                optional(read("spec.stop_ticks"), price_places),
+                ["true" if post_only else "false" for post_only in read("spec.post_only")],
+                read("state"),
+                [quoted[reason] for reason in read("reason")],
+                _decimals(read("executed_lots"), lot_places),
+                _decimals(read("executed_units"), eight),
+                [
+                    f"{(sent - created) / NS_PER_MS:.3f}" if sent else ""
+                    for sent, created in zip(read("sent"), times, strict=True)
+                ],
+                _times(read("updated"), zone),
+                [str(client_id) for client_id in read("spec.client_id")],
+                [order_id if order_id.isalnum() else quoted[order_id] for order_id in read("order_id")],
+                [quoted[tag] for tag in read("spec.tag")],
+            ]
+        )
+
+
+class _Columns:
+    """The columns of a block of rows, each read when it is asked for."""
+
+    def __init__(self, rows: Sequence[Any], block: int, count: int) -> None:
+        self._rows, self._block = rows, block
+        self.count = count
+
+    def __call__(self, name: str) -> list[Any]:
+        return columns_of(self._rows, self._block, name)[0]
+
+
+def _columns(rows: Sequence[Any]) -> Iterator[_Columns]:
+    for block in range(block_count(rows)):
+        yield _Columns(rows, block, block_length(rows, block))
 
 
 def equity_csv(result: BacktestResult) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import tzinfo
+from itertools import pairwise
+
+import numpy as np
 
 from botkit.backtesting.benchmark import BuyAndHold
 from botkit.backtesting.downsample import CandleSampler, FloatArray, TimeArray
 from botkit.backtesting.equity import EquityCurve
 from botkit.backtesting.metrics import fill_rows
+from botkit.backtesting.packed_rows import FILLS, ORDERS, PackedRows
 from botkit.backtesting.withheld import taken_in
 from botkit.engine.outcome import Outcome
 from botkit.engine.outcome_parts import Withheld
@@ -18,13 +22,16 @@ from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
 from botkit.model.events import Fill
 from botkit.model.orders import BUY, Order
 from botkit.model.pairs import Pair
-from botkit.model.results import FillRow, OrderRow
+from botkit.model.results import OrderRow
+from botkit.model.row_columns import row_values
 
 Change = tuple[Nanos, str, int]
 
 
 class ResultRecorder:
-    """Records one run. Only fills and samples are kept in memory, so a tape may be larger than memory."""
+    """Records one run. Only samples are kept in memory, and orders and fills in a file, so a tape may be larger than
+    memory.
+    """
 
     def __init__(
         self,
@@ -40,8 +47,8 @@ class ResultRecorder:
         currency = view.money.currency
         self.benchmark = benchmark
         names = view.names()
-        self.fills: list[FillRow] = []
-        self.orders: list[OrderRow] = []
+        self.fills = PackedRows(FILLS)
+        self.orders = PackedRows(ORDERS)
         #: client id of an order -> client id of the order that it closes, as specified by the strategy
         self.closes: dict[int, int] = {}
         self.rows = 0
@@ -121,22 +128,23 @@ class ResultRecorder:
         self.curve.add_slice(prices, _changes(fills))
         if self.benchmark is not None:
             self.benchmark.add_slice(prices, self.curve)
-        self.fills += fill_rows([fill for _, fill in fills], self.curve)
+        self.fills.extend(fill_rows([fill for _, fill in fills], self.curve))
         for name, curve in self.strategy_curves.items():
             curve.add_slice(prices, _changes([row for row in fills if row[1].order.strategy == name]))
 
     def keep_orders(self, orders: Iterable[Order]) -> None:
         """Record orders that can no longer change."""
-        for order in orders:
-            self.orders.append(OrderRow.of(order))
-            if order.closes:
-                self.closes[order.client_id] = order.closes
+        kept = list(orders)
+        self.orders.extend(map(OrderRow.of, kept))
+        self.closes.update((order.client_id, order.closes) for order in kept if order.closes)
 
     def finish(self, end: Nanos, orders: Iterable[Order]) -> None:
         """Record the remaining orders and close the remaining days after a run."""
         self.keep_orders(orders)
         # orders are recorded when they reach a final state, so sort them by the order in which they were placed
-        self.orders.sort(key=lambda row: row.spec.client_id)
+        if any(later < earlier for earlier, later in pairwise(row_values(self.orders, "spec.client_id"))):
+            ids = np.fromiter(row_values(self.orders, "spec.client_id"), np.int64, len(self.orders))
+            self.orders.reorder(np.argsort(ids, kind="stable"))
         for curve in (self.curve, *self.strategy_curves.values()):
             curve.finish(end)
         if self.benchmark is not None:

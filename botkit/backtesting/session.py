@@ -53,6 +53,7 @@ from botkit.model.results import (
     RouterUse,
     StrategyRow,
 )
+from botkit.model.row_columns import column_blocks, row_values
 from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Feed, Slice
 
@@ -233,10 +234,7 @@ def run_backtest(
             main = _one(parts, parts.reading, DecisionLog(file.write), progress, tell, watching)
             main.decisions.flush()
     result = _result(main)
-    rested = any(fill.is_maker for fill in result.fills) or any(
-        order.spec.type is OrderType.LIMIT and order.sent for order in result.orders
-    )
-    if readings and main.plan.is_market and rested and parts.reading in READINGS:
+    if readings and main.plan.is_market and parts.reading in READINGS and _has_rested(result):
         result.queue_readings = [_reading(parts.reading, result.summary, chosen=True)]
         for name in READINGS:
             if name != parts.reading:
@@ -245,6 +243,13 @@ def run_backtest(
                 summary = _summary(other, _matched(other).trades)
                 result.queue_readings.append(_reading(name, summary, chosen=False))
     return result
+
+
+def _has_rested(result: BacktestResult) -> bool:
+    """Return True if any order may have rested in a book."""
+    return any(row_values(result.fills, "is_maker")) or any(
+        kind is OrderType.LIMIT and sent for kind, sent in row_values(result.orders, "spec.type", "sent")
+    )
 
 
 def run_figures(parts: BacktestParts) -> tuple[dict[str, Figure], list[DayRow]]:
@@ -260,7 +265,7 @@ def run_figures(parts: BacktestParts) -> tuple[dict[str, Figure], list[DayRow]]:
     return {key: value for key, value in summary.items() if key not in MACHINE_FIGURES}, run.recorder.curve.days()
 
 
-def run_orders(parts: BacktestParts) -> list[OrderRow]:
+def run_orders(parts: BacktestParts) -> Sequence[OrderRow]:
     """Run a backtest and return only its orders, keyed by client id. Strategies' logs are silenced."""
     with _without_logs():
         run = _one(parts, parts.reading, DecisionLog(), None, lambda level, text, now: None)
@@ -312,7 +317,6 @@ def _result(run: Run) -> BacktestResult:
         rows_max=SLICE_ROWS,
         rests=watched(run.kernel.account(parts.account).orders.values(), plan.start, plan.end),
     )
-    matched.trades.clear()  # the same trades without their excursions
     rows = _strategy_rows(run, again.trades)
     summary = _summary(run, again.trades)
     return BacktestResult(
@@ -360,7 +364,9 @@ def _matched(run: Run) -> Matched:
         run.recorder.opening_positions(),
         start=run.plan.start,
         # the bot stops when the data ends, so any later order was placed in on_stop
-        at_stop={order.spec.client_id for order in orders if order.spec.created >= end},
+        at_stop={
+            client_id for client_id, created in row_values(orders, "spec.client_id", "spec.created") if created >= end
+        },
         links=run.recorder.closes,
     )
 
@@ -379,7 +385,7 @@ def _summary(run: Run, trades: Sequence[ClosedTrade]) -> dict[str, Figure]:
         currency=parts.currency,
         curve=recorder.curve,
         orders=len(orders),
-        refused=sum(order.state == _REFUSED for order in orders),
+        refused=sum(states.count(_REFUSED) for (states,) in column_blocks(orders, "state")),
         fills=recorder.fills,
         trades=trades,
         router=_router_use(run),
@@ -395,7 +401,6 @@ def _strategy_rows(run: Run, trades: Sequence[ClosedTrade]) -> list[StrategyRow]
     rows = []
     for strategy in strategies:
         name = strategy.name
-        fills = [fill for fill in recorder.fills if fill.strategy == name]
         row = StrategyRow(
             name=name,
             use=run.parts.strategy_uses[name],
@@ -416,8 +421,7 @@ def _strategy_rows(run: Run, trades: Sequence[ClosedTrade]) -> list[StrategyRow]
                 for position in view.money.positions(name)
             ],
         )
-        own = [trade for trade in trades if trade.strategy == name]
-        complete_strategy(row, recorder.curve_of(name), fills, own)
+        complete_strategy(row, recorder.curve_of(name), recorder.fills, trades)
         rows.append(row)
     return rows
 

@@ -14,14 +14,19 @@ to the exact change in equity. (Only a fee paid in a third currency must be conv
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
+import numpy as np
 
 from botkit.backtesting.loops import Leg, Loop, find_loops, legs_of
+from botkit.backtesting.packed_rows import TRADES, PackedRows
+from botkit.backtesting.spilled_columns import BLOCK_ROWS, SpilledColumns
 from botkit.model.clock import Nanos
 from botkit.model.money import UNIT
+from botkit.model.pairs import Pair
 from botkit.model.results import ClosedTrade, FillRow, OpenLot, TradeKind
+from botkit.model.row_columns import column_blocks, row_values
 
 #: the tags of the engine's own exit orders; a trade closed by such an order uses the tag as its exit reason
 EXITS = ("stop_loss", "take_profit", "trailing_stop")
@@ -30,7 +35,7 @@ EXITS = ("stop_loss", "take_profit", "trailing_stop")
 class Matched(msgspec.Struct):
     """A run's trades, ordered by exit, and the lots still open at the end of the run."""
 
-    trades: list[ClosedTrade]
+    trades: PackedRows[ClosedTrade]
     open: list[OpenLot]
 
 
@@ -91,6 +96,7 @@ class _Trade:
         "exit_net",
         "exit_tag",
         "is_given",
+        "number",
         "opened",
         "pair",
         "pnl",
@@ -100,7 +106,9 @@ class _Trade:
         "units",
     )
 
-    def __init__(self, part: _Part, lot: _OpenStake) -> None:
+    def __init__(self, part: _Part, lot: _OpenStake, number: int) -> None:
+        #: trades closed at the same time are ordered by their first fills
+        self.number = number
         self.strategy, self.pair, self.client_id, self.exit_tag = part.strategy, part.pair, part.client_id, part.tag
         self.sign, self.is_given, self.entry_tag, self.opened = lot.sign, lot.is_given, lot.tag, lot.time
         self.closed = part.time
@@ -149,6 +157,41 @@ class _Trade:
         )
 
 
+class _Closed:
+    """The trades that are complete, in a file if there are many."""
+
+    def __init__(self) -> None:
+        self.trades = PackedRows(TRADES)
+        self._last = (0, 0)
+        self._is_ordered = True
+        self._numbers = SpilledColumns("q")
+        self._new: list[int] = []
+
+    def add(self, trade: ClosedTrade, number: int) -> None:
+        """Add a trade, whose place among those with the same exit is given by ``number``."""
+        key = (trade.closed, number)
+        self._is_ordered = self._is_ordered and key >= self._last
+        self._last = key
+        self.trades.append(trade)
+        self._new.append(number)
+        if len(self._new) == BLOCK_ROWS:
+            self._write()
+
+    def ordered(self) -> PackedRows[ClosedTrade]:
+        """Return all trades, ordered by exit. A few may have been completed after later ones, by an order whose last
+        fills closed nothing.
+        """
+        if not self._is_ordered:
+            self._write()
+            closed = np.fromiter(row_values(self.trades, "closed"), np.int64, len(self.trades))
+            self.trades.reorder(np.lexsort((self._numbers.rows(0, 0, len(self.trades)), closed)))
+        return self.trades
+
+    def _write(self) -> None:
+        self._numbers.extend(np.array(self._new, np.int64))
+        self._new.clear()
+
+
 class _Book:
     """One strategy's lots in one pair: the lots that it opened, all with the same sign and oldest first, and coins that
     were handed over.
@@ -183,7 +226,9 @@ def match_trades(
     specified by the strategy (``closes=``). The lots of the linked order are closed first.
     """
     books: dict[tuple[str, str], _Book] = {}
-    pairs = {(fill.strategy, str(fill.pair)): fill.pair for fill in fills}
+    pairs: dict[tuple[str, str], Pair] = {}
+    for strategies, traded in column_blocks(fills, "strategy", "pair"):
+        pairs.update(((strategy, str(pair)), pair) for strategy, pair in set(zip(strategies, traded, strict=True)))
     for key, (units, price) in (opening or {}).items():
         if units > 0:
             cost = round(units * price)
@@ -191,20 +236,30 @@ def match_trades(
                 _OpenStake(_Stake(1, units, cost, cost, start, ""), is_given=True)
             )
     building: dict[tuple[str, int, bool], _Trade] = {}
+    count, closed = 0, _Closed()
     loops: list[ClosedTrade] = []
-    for part in _parts(fills, loops, at_stop):
-        book = books.setdefault((part.strategy, str(part.pair)), _Book())
-        while part.units and (lots := book.closable(part.sign)) is not None:
-            lot = _next_lot(lots, (links or {}).get(part.client_id))
-            trade = building.get((part.strategy, part.client_id, lot.is_given))
-            if trade is None:
-                trade = building[part.strategy, part.client_id, lot.is_given] = _Trade(part, lot)
-            trade.add(part, lot)
-            if not lot.units:
-                lots.remove(lot)
-        if part.units:
-            book.own.append(_OpenStake(part, part.client_id))
-    trades = [building.pop(key).row(at_stop) for key in list(building)] + loops
+    for (strategy, client_id), part, is_last in _parts(fills, loops, at_stop):
+        if part is not None:
+            book = books.setdefault((strategy, str(part.pair)), _Book())
+            while part.units and (lots := book.closable(part.sign)) is not None:
+                lot = _next_lot(lots, (links or {}).get(client_id))
+                trade = building.get((strategy, client_id, lot.is_given))
+                if trade is None:
+                    trade = building[strategy, client_id, lot.is_given] = _Trade(part, lot, count)
+                    count += 1
+                trade.add(part, lot)
+                if not lot.units:
+                    lots.remove(lot)
+            if part.units:
+                book.own.append(_OpenStake(part, part.client_id))
+        if is_last:
+            for is_given in (False, True):
+                trade = building.pop((strategy, client_id, is_given), None)
+                if trade is not None:
+                    closed.add(trade.row(at_stop), trade.number)
+    for loop in loops:
+        closed.add(loop, count)
+        count += 1
     left = [
         OpenLot(
             strategy=key[0],
@@ -218,7 +273,7 @@ def match_trades(
         if key in pairs
         for lot in (*book.given, *book.own)
     ]
-    return Matched(sorted(trades, key=lambda trade: trade.closed), left)
+    return Matched(closed.ordered(), left)
 
 
 def _next_lot(lots: deque[_OpenStake], opened_by: int | None) -> _OpenStake:
@@ -241,9 +296,12 @@ def exit_reason(tag: str, client_id: int, at_stop: Collection[int]) -> str:
     return "bot_stop" if client_id in at_stop or tag == "flatten" else "signal"
 
 
-def _parts(fills: Sequence[FillRow], found: list[ClosedTrade], at_stop: Collection[int]) -> Iterable[_Part]:
-    """Yield the units moved by each fill, in chronological order. Loops are added to ``found`` as trades. For an order
-    in a loop, only the part outside the loop is yielded, at the time of the order's last fill.
+def _parts(
+    fills: Sequence[FillRow], found: list[ClosedTrade], at_stop: Collection[int]
+) -> Iterator[tuple[tuple[str, int], _Part | None, bool]]:
+    """Yield for each fill, in chronological order, its order as (strategy, client id), the units that it moved, and
+    whether it is the order's last fill. Loops are added to ``found`` as trades. For an order in a loop, only the part
+    outside the loop is moved, at the time of the order's last fill.
     """
     loops = find_loops(fills)
     found += [_loop_row(loop, at_stop) for loop in loops]
@@ -254,17 +312,40 @@ def _parts(fills: Sequence[FillRow], found: list[ClosedTrade], at_stop: Collecti
             units = leg.base_units - base
             gross = leg.gross_units * units // leg.base_units
             rest[leg.strategy, leg.client_id] = _Part(leg, units, leg.quote_units - quote, gross) if units else None
-    last = {(fill.strategy, fill.client_id): index for index, fill in enumerate(fills)} if rest else {}
-    for index, fill in enumerate(fills):
+    for fill, is_last in zip(fills, _last_fills(fills), strict=True):
         key = (fill.strategy, fill.client_id)
+        part = None
         if key not in rest:
             (leg,) = legs_of([fill])
             if leg.base_units > 0:
-                yield _Part(leg, leg.base_units, leg.net_units, leg.gross_units)
-        elif index == last[key]:
+                part = _Part(leg, leg.base_units, leg.net_units, leg.gross_units)
+        elif is_last:
             part = rest[key]
-            if part is not None:
-                yield part
+        yield key, part, is_last
+
+
+def _last_fills(fills: Sequence[FillRow]) -> Iterator[bool]:
+    """Yield for each fill whether it is its order's last one.
+
+    The fills are read from the last to the first. Client ids increase over time, so only the orders that may have
+    earlier fills are remembered, and they are few.
+    """
+    highest: list[int] = []
+    for (ids,) in column_blocks(fills, "client_id"):
+        highest.append(max(ids[0] if not highest else highest[-1], *ids))
+    flags: list[bytearray] = []
+    seen: set[tuple[str, int]] = set()
+    for number, (strategies, ids) in enumerate(column_blocks(fills, "strategy", "client_id", backwards=True), 1):
+        block = bytearray(len(ids))
+        for row in range(len(ids) - 1, -1, -1):
+            key = (strategies[row], ids[row])
+            if key not in seen:
+                seen.add(key)
+                block[row] = True
+        flags.append(block)
+        if number < len(highest):
+            seen = {key for key in seen if key[1] <= highest[-number - 1]}
+    return (bool(flag) for block in reversed(flags) for flag in block)
 
 
 def _loop_row(loop: Loop, at_stop: Collection[int]) -> ClosedTrade:

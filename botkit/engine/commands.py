@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from botkit.engine.market.book import walk
 from botkit.engine.money.positions import Position
-from botkit.engine.orders.orphans import Orphans
 from botkit.engine.outcome_parts import Reply
 from botkit.engine.rooms import BotRooms
 from botkit.engine.strategy.parameters import set_live_parameter
@@ -19,6 +18,7 @@ from botkit.model.inputs import (
     Forget,
     Halt,
     JournalFailed,
+    LeaveOrphans,
     MoveCapital,
     Pause,
     Resume,
@@ -121,10 +121,16 @@ class Commands:
         self._reply()
 
     def cancel_orphans(self, given: CancelOrphans, now: Nanos) -> None:
-        """Cancel open orders whose strategies no longer exist. A later turn's outcome reports when all of these orders
-        are cancelled.
-        """
-        Orphans(given.orders, self._rooms.reads, self._rooms.outbox, now)
+        """Cancel orders whose strategies no longer exist."""
+        for order in map(self._rooms.table.by_client_id.__getitem__, given.client_ids):
+            self._rooms.desk.cancel(order, now)
+            # an order without an id gets no request now, so nothing else would journal that it must be cancelled
+            self._rooms.outbox.changed(order)
+
+    def leave_orphans(self, given: LeaveOrphans, now: Nanos) -> None:
+        """Stop following orders whose strategies no longer exist. They stay open at the exchange."""
+        for order in map(self._rooms.table.by_client_id.__getitem__, given.client_ids):
+            self._rooms.desk.let_go(order, now, given.reason)
 
     def cancel_by_hand(self, given: CancelByHand, now: Nanos) -> None:
         """Cancel a single order of any strategy at the user's request."""

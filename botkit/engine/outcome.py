@@ -33,7 +33,6 @@ class Outcome:
         "halts",
         "history",
         "notes",
-        "orphans",
         "reply",
         "requests",
         "resynchronise",
@@ -58,8 +57,6 @@ class Outcome:
         #: pairs whose book stream has gone silent although the book is still changing
         self.resynchronise: list[Pair] = []
         self.halts: list[Halted] = []
-        #: the result of `CancelOrphans`: the cancelled ids, or an error message
-        self.orphans: Reply | None = None
         self.withheld: list[Withheld] = []
         self.reply: Reply | None = None
 
@@ -77,7 +74,6 @@ class Outcome:
         self.resynchronise.clear()
         self.halts.clear()
         self.withheld.clear()
-        self.orphans = None
         self.reply = None
 
 
@@ -120,10 +116,10 @@ class Outbox:
         self._changes.count += 1
         self.out.comparisons.append(comparison)
 
-    def orphans_done(self, reply: Reply) -> None:
-        """Report that the orders of strategies no longer configured were cancelled, or that this failed."""
+    def changed(self, order: Order) -> None:
+        """Add an order whose state is the same but which must be journaled."""
         self._changes.count += 1
-        self.out.orphans = reply
+        self.out.states.append((order, order.state))
 
     def resynchronise(self, pair: Pair) -> None:
         """Request that a pair's book stream reconnect."""

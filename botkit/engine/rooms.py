@@ -328,12 +328,12 @@ class BotRooms:
                 self.agreement.tell(order, order)
 
     def _filled(self, fill: Fill) -> None:
-        record = self.records.get(fill.order.strategy)
-        if record is None:
-            return
-        record.fills_count += 1
         self.changes.count += 1
         self.outbox.out.fills.append(fill)
+        record = self.records.get(fill.order.strategy)
+        if record is None:
+            return  # the strategy is no longer configured
+        record.fills_count += 1
         if self.protector.watches or record.best_prices:
             self.protector.filled(fill, record)
         self.untold.held.append(fill)

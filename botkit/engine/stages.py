@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from botkit.engine.orders.reads import Reads
 from botkit.engine.outcome_parts import HistoryWanted
 from botkit.engine.rooms import BotRooms
@@ -35,7 +32,7 @@ class Stages:
         rooms = self._rooms
         rooms.router.cool_down(given.sends, now)
         try:
-            self._open_books(given.balances, given.books)
+            self._open_books(given)
         except ValueError as error:
             raise ConfigError(str(error)) from None
         for name, kept in given.kept.items():
@@ -47,7 +44,7 @@ class Stages:
         for row in given.orders:
             if row.order.state is not OrderState.QUEUED:  # a queued order was never sent
                 rooms.desk.restore(row.order, row.executions, now)
-                if row.order.is_quote and not row.order.is_final:
+                if row.order.is_quote and not row.order.is_final and row.order.strategy in rooms.strategies:
                     rooms.quoter.restore(row.order)
         for name, kept in given.kept.items():
             if name in rooms.records:
@@ -60,12 +57,12 @@ class Stages:
         if given.halted is not None:
             rooms.stops.halt(given.halted, keeps_orders=given.keeps_orders)
 
-    def _open_books(self, balances: Mapping[str, int] | None, books: Mapping[str, Any] | None) -> None:
+    def _open_books(self, given: Restore) -> None:
         portfolio = self._rooms.portfolio
-        if books is not None:
-            portfolio.restore(books)
-        elif balances is not None:
-            portfolio.open(balances)
+        if given.books is not None:
+            portfolio.restore(given.books, orders=[row.order for row in given.orders])
+        elif given.balances is not None:
+            portfolio.open(given.balances)
 
     def compare(self, given: Compare, now: Nanos) -> None:
         """Reconcile with the exchange."""

@@ -16,6 +16,7 @@ from botkit.engine.outcome_parts import Reply
 from botkit.live.claims import Claims
 from botkit.live.comparing import Comparisons
 from botkit.live.driver import LiveDriver
+from botkit.live.hand_set import configured_values
 from botkit.live.journal import Journal
 from botkit.live.journal_losses import Unjournaled
 from botkit.live.journal_rows import JournalError
@@ -73,6 +74,8 @@ class Bot:
         self.files = files
         self.shared = shared
         self.view = engine.view
+        #: the values of the strategies' parameters in the configuration
+        self.configured = configured_values(self.view.strategies())
         self.fills = FillNews(parts.zone)
         self.started_at: Nanos = 0
         self.opening_equity: int | None = None
@@ -80,7 +83,6 @@ class Bot:
         self.outcomes: dict[Ending, int] = {}
         #: set when a turn completes a step that startup is waiting for
         self.happened = asyncio.Event()
-        self.orphans: Reply | None = None
         self.start_failures: list[str] = []
         #: finds orders of the last run that arrive after the start; None if the journal cannot have lost any
         self.unjournaled: Unjournaled | None = None
@@ -204,9 +206,7 @@ class Bot:
             self.streams.reconnect("books")
         for halt in out.halts:
             self.latch.remember(halt.kind, halt.reason)
-        if out.orphans is not None:
-            self.orphans = out.orphans
-        if out.comparisons or out.compare_failures or out.orphans is not None:
+        if out.comparisons or out.compare_failures:
             self.happened.set()
 
     def looked(self, now: Nanos) -> None:

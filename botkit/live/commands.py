@@ -42,15 +42,19 @@ def ask(
     path = leave(folder, command, clock=clock, **arguments)
     answer = path.with_suffix(".answer")
     until = clock.monotonic_s() + timeout_s
-    while clock.monotonic_s() < until:
-        with contextlib.suppress(OSError, ValueError):
-            found = json.loads(files.read(answer))
-            files.remove(answer)
-            if not found["ok"]:
-                raise CommandFailed(found["text"])
-            return str(found["text"])
-        clock.sleep(_POLL_S)
-    files.remove(path)
+    try:
+        while clock.monotonic_s() < until:
+            with contextlib.suppress(OSError, ValueError):
+                found = json.loads(files.read(answer))
+                if not found["ok"]:
+                    raise CommandFailed(found["text"])
+                return str(found["text"])
+            clock.sleep(_POLL_S)
+    finally:
+        # even after Ctrl-C: a command that was given up must not be obeyed later
+        for left in (path, answer):
+            with contextlib.suppress(OSError):
+                files.remove(left)
     raise CommandFailed(f"the bot did not answer within {timeout_s:.0f} s; `botkit panic` works without it")
 
 
@@ -74,6 +78,20 @@ def take(folder: StateFolder) -> list[tuple[Path, dict[str, Any]]]:
         if isinstance(document, dict) and isinstance(document.get("command"), str):
             found.append((path, document))
     return found
+
+
+def drop(folder: StateFolder) -> list[str]:
+    """Remove the commands and answers of earlier runs, and return the commands' names. Call this when the folder has
+    just been locked.
+    """
+    files = folder.disk.files
+    dropped = [document["command"] for _, document in take(folder)]
+    with contextlib.suppress(OSError):
+        for name in files.names(folder.commands):
+            if name.endswith(".answer"):
+                with contextlib.suppress(OSError):
+                    files.remove(folder.commands / name)
+    return dropped
 
 
 def answer(folder: StateFolder, path: Path, *, ok: bool, text: str) -> None:

@@ -132,6 +132,6 @@ class Comparisons:
         for currency, units in comparison.adopted:
             self._notices.tell(
                 "info" if self._others else "warning",
-                f"{currency}: {format_units(units)} entered or left the account outside this bot{siblings}; it "
-                "counts as unassigned",
+                f"{format_units(abs(units))} {currency} {'entered' if units > 0 else 'left'} the account outside this "
+                f"bot{siblings}; it is booked as unassigned",
             )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -288,12 +288,15 @@ class Journal(JournalReading):
         self._commit([("note", (now, kind, text))])
 
     def let_go(self, client_ids: Iterable[int], reason: str) -> None:
-        """Stop following the orders of a strategy that is no longer configured, and mark them as final."""
+        """Stop following orders of a strategy that is no longer configured, which stay open, and mark them as final."""
         self._commit([("let_go", (client_id, reason)) for client_id in client_ids])
 
-    def parameter(self, strategy: str, name: str, value: Any, now: Nanos) -> None:
-        """Record a parameter set at run time."""
-        self._commit([("parameter", (now, strategy, name, msgspec.json.encode(value).decode()))])
+    def parameter(
+        self, strategy: str, name: str, value: Any, now: Nanos, *, documents: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Record a parameter set at run time, together with named documents."""
+        row = (now, strategy, name, msgspec.json.encode(value).decode())
+        self._commit([("parameter", row), *(("meta", item) for item in (documents or {}).items())])
 
     def reasons(self, now: Nanos, rows: Iterable[tuple[str, str, str, int]]) -> None:
         """Add rows of (strategy, kind, reason, count): the reasons for not trading since the last call."""

@@ -138,11 +138,13 @@ class JournalReading:
         with self.reading(f"document {key}"):
             return json.loads(text) if text else None
 
-    def parameters(self) -> list[tuple[str, str, Any]]:
-        """Return (strategy, name, value) for every parameter set at run time, in the order in which they were set."""
+    def parameters(self) -> list[tuple[Nanos, str, str, Any]]:
+        """Return (time, strategy, name, value) for every parameter set at run time, in the order in which they were
+        set.
+        """
         rows = self._whole("parameters", "ORDER BY id")
         with self.reading("a parameter"):
-            return [(strategy, name, msgspec.json.decode(value)) for _, strategy, name, value in rows]
+            return [(time, strategy, name, msgspec.json.decode(value)) for time, strategy, name, value in rows]
 
     # -- orders and fills -----------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from botkit.live import capital, commands
 from botkit.live.bot import Bot
+from botkit.live.hand_set import origin
 from botkit.live.journal import REMEMBERED
 from botkit.live.journal_rows import JournalError
 from botkit.live.page_control import refusal
@@ -291,7 +292,8 @@ class Keeper:
             reply = bot.say(SetParameter(strategy, name, document["value"]))
             if reply.refusal is not None:
                 raise ValueError(reply.refusal)
-            bot.journal.parameter(strategy, name, document["value"], now)
+            documents = origin(strategy, name, bot.configured, now)
+            bot.journal.parameter(strategy, name, document["value"], now, documents=documents)
             return f"{strategy}.{name} is {reply.value}"
         if command == "cancel":
             reply = bot.say(CancelByHand(int(document["order"])))

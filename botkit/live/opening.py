@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from botkit.live import commands
 from botkit.live.client_ids import ClientIdPlaces
 from botkit.live.journal import Journal, remove_journal
 from botkit.live.journal_faults import commits_lost
@@ -31,12 +32,15 @@ class Opened(msgspec.Struct, frozen=True):
     losses: str | None
     #: a message for a bot that has traded before but no longer has a journal and therefore starts from scratch
     starts_over: str | None = None
+    #: commands to an earlier run, which were never obeyed
+    dropped_commands: tuple[str, ...] = ()
 
 
 async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
     """Run the first stage. Clean-up functions are pushed onto ``stack``. Raises BotkitError."""
-    parts.folder.lock()
+    parts.folder.lock(parts.machine.clock)
     stack.callback(parts.folder.unlock)
+    dropped = commands.drop(parts.folder)
     if parts.is_new_world:
         remove_journal(parts.folder.journal, parts.folder.disk)
         parts.folder.clear_halt()
@@ -81,6 +85,7 @@ async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
         unwritten,
         losses,
         starts_over,
+        tuple(dropped),
     )
 
 

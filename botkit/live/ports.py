@@ -218,11 +218,15 @@ class Disk(Protocol):
     durable: DurableFiles
 
     def lock(self, path: Path, note: str) -> Lock | None:
-        """Lock a file and write ``note`` into it. Return None if another process holds the lock. Raises OSError."""
+        """Lock a file and write ``note`` into it. Return None if another process holds the lock, or is looking at it at
+        this moment (`holder`). Raises OSError.
+        """
         ...
 
     def holder(self, path: Path) -> str | None:
-        """Return the note of the process that holds the lock file, or None."""
+        """Return the note of the process that holds the lock file, or None. Two calls at once do not affect each
+        other.
+        """
         ...
 
     def connect(self, path: Path, *, read_only: bool = False) -> sqlite3.Connection:

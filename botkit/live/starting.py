@@ -5,7 +5,7 @@ stage.
     make      create the engine with its driver, the recording, and the windows shared with other bots
     restore   restore the state of earlier runs: books, orders, strategies' state, halts
     connect   connect the account's streams
-    settle    cancel or adopt the orders of strategies no longer configured, then reconcile with the exchange
+    settle    reconcile with the exchange, then cancel or adopt the orders of strategies no longer configured
     claim     claim the coins that the bot owns in the account, after a comparison with other bots
     begin     run on_start, read the history, run on_ready
 """
@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from botkit.live.bot import Bot
 from botkit.live.claims import ClaimRefused
 from botkit.live.connecting import connect
+from botkit.live.hand_set import still_set
 from botkit.live.journal import REMEMBERED
 from botkit.live.journal_faults import commits_lost
 from botkit.live.journal_losses import Unjournaled, write_off
@@ -37,8 +39,17 @@ from botkit.live.state_folder import JOURNAL_HALT
 from botkit.live.telling.summary import standstill_of
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.counts import counted
-from botkit.model.inputs import Begin, BookedExecution, CancelOrphans, Restore, RestoredOrder, Resume, SentBefore
-from botkit.model.orders import LIVE_STATES, Order
+from botkit.model.inputs import (
+    Begin,
+    BookedExecution,
+    CancelOrphans,
+    LeaveOrphans,
+    Restore,
+    RestoredOrder,
+    Resume,
+    SentBefore,
+)
+from botkit.model.orders import FINAL_STATES, LIVE_STATES, Order, OrderState
 
 #: startup is aborted after this many consecutive requests, one second apart, for which no connection could be made
 _UNREACHABLE_MAX = 3
@@ -53,6 +64,9 @@ _WINDOWS: Nanos = 2 * NS_PER_HOUR
 _CANCELS, _BRIEF_S = ("cancel_order", "cancel_batch"), 1
 _LIFTED = "lifted while the bot was stopped"
 
+#: the reason in the journal of an order that is no longer this bot's
+_LEFT_OPEN = "left open as foreign orders"
+
 OrphanChoice = Literal["refuse", "adopt", "cancel"]
 
 
@@ -66,6 +80,9 @@ async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "r
         opened = await open_bot(parts, stack)
         bot = _make(parts, notices, opened)
         stack.push_async_callback(bot.close)
+        if opened.dropped_commands:
+            dropped = ", ".join(opened.dropped_commands)
+            notices.tell("warning", f"commands to an earlier run, which did not obey them, are dropped: {dropped}")
         await _share_limits(bot, opened)
         gone = _restore(bot, opened, orphans)
         await _claim_pool(bot)
@@ -116,7 +133,8 @@ async def _share_limits(bot: Bot, opened: Opened) -> None:
 
 def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     """Restore the engine's state from earlier runs and return the open orders of strategies that are no longer
-    configured."""
+    configured. Like all others, they are restored, so that what became of them is found out and booked.
+    """
     journal, parts = opened.journal, bot.parts
     document = journal.document("portfolio")
     with journal.reading("document portfolio"):
@@ -126,17 +144,20 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     orders: list[RestoredOrder] = []
     # a bot without books has never owned anything; the first comparison creates its books
     for order in journal.orders(dict(parts.pairs), since=opened.began - REMEMBERED) if document is not None else ():
-        if order.strategy in names:
-            fills = journal.fills(order.client_id)
-            booked = tuple(BookedExecution(fill.price_ticks, fill.lots, fill.fee_units) for fill in fills)
-            orders.append(RestoredOrder(order, booked))
-        elif order.state in LIVE_STATES:
+        if order.reason == _LEFT_OPEN:
+            continue
+        fills = journal.fills(order.client_id)
+        booked = tuple(BookedExecution(fill.price_ticks, fill.lots, fill.fee_units) for fill in fills)
+        orders.append(RestoredOrder(order, booked))
+        if order.strategy not in names and order.state in LIVE_STATES:
             gone.append(order)
-    if gone and orphans == "refuse":
-        strategies = ", ".join(sorted({order.strategy for order in gone}))
+    undecided = [order for order in gone if not order.cancel_requested]
+    if undecided and orphans == "refuse":
+        strategies = ", ".join(sorted({order.strategy for order in undecided}))
         raise StartRefused(
-            f"{counted(len(gone), 'open order')} of strategies no longer in the configuration ({strategies}). Restore "
-            f"the strategies, or start once with --cancel (cancel them) or --adopt (leave them open, as foreign orders)"
+            f"{counted(len(undecided), 'open order')} of strategies no longer in the configuration ({strategies}). "
+            "Restore the strategies, or start once with --cancel (cancel them) or --adopt (leave them open, as foreign "
+            "orders)"
         )
     kept = {name: found for name in names if (found := journal.document(f"strategy:{name}")) is not None}
     halts = {name: reason for name, reason in halts_of(journal).items() if name in names}
@@ -148,12 +169,13 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
         bot.notices.tell("error", opened.losses)  # an earlier, unresolved loss stays in force
     for name, reason in halts.items():
         bot.notices.tell("warning", standstill_of(name, reason))
+    set_by_hand = still_set(journal, bot.view.strategies(), parts.pairs, parts.zone, bot.notices.tell)
     bot.say(
         Restore(
             books=books,
             orders=tuple(orders),
             kept=kept if document is not None else {},
-            parameters=tuple(journal.parameters()),
+            parameters=tuple(set_by_hand),
             # requests from earlier runs still count toward the exchange's windows
             sends=() if parts.is_new_world else tuple(_sent_before(bot, opened)),
             halts={**halts, **{name: _LIFTED for name in lifted if name is not None}},
@@ -240,8 +262,6 @@ async def _claim(bot: Bot) -> None:
 
 
 async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, opened: Opened) -> None:
-    if gone:
-        await _end_orphans(bot, gone, orphans)
     bot.comparisons.at_once(opened.unwritten)
     await _until(bot, lambda: _is_settled(bot), _SETTLE_S)
     if bot.driver.key_refusal is not None:
@@ -274,6 +294,8 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, opened: Op
         bot.unjournaled = Unjournaled(opened.unwritten)
     if opened.starts_over is not None:
         bot.notices.tell("warning", opened.starts_over)
+    if gone:
+        await _end_orphans(bot, gone, orphans)
     bot.tell_of_orders()
     foreign = bot.view.foreign_orders()
     if foreign:
@@ -292,16 +314,41 @@ def _is_settled(bot: Bot) -> bool:
 
 
 async def _end_orphans(bot: Bot, gone: list[Order], orphans: OrphanChoice) -> None:
-    if orphans == "cancel":
-        bot.say(CancelOrphans(tuple(gone)))
-        await _until(bot, lambda: bot.orphans is not None, _SETTLE_S)
-        if bot.orphans is None or bot.orphans.refusal is not None:
-            why = "no answer came" if bot.orphans is None else bot.orphans.refusal
-            raise StartRefused(f"orders of removed strategies could not be cancelled: {why}")
-    what = "cancelled" if orphans == "cancel" else "left open as foreign orders"
-    bot.journal.let_go({order.client_id for order in gone}, what)
+    """Cancel or let go of the orders of removed strategies that are still open. What they executed is already booked,
+    and an order whose outcome is unknown is followed until it is known.
+    """
+    left: list[Order] = []
+    if orphans == "adopt":
+        left = [order for order in gone if order.state not in FINAL_STATES and not order.cancel_requested]
+    if left:
+        ids = tuple(order.client_id for order in left)
+        bot.journal.let_go(ids, _LEFT_OPEN)
+        bot.say(LeaveOrphans(ids, _LEFT_OPEN))
+        before = bot.comparisons.began
+        bot.comparisons.at_once()  # it finds them again, as foreign orders
+        await _until(bot, lambda: bot.comparisons.began != before, _SETTLE_S)
+        _tell_of_orphans(bot, len(left), _LEFT_OPEN)
+    rest = [order for order in gone if order not in left]
+    bot.say(CancelOrphans(tuple(order.client_id for order in rest if order.state not in FINAL_STATES)))
+    await _until(bot, lambda: all(not order.order_id or order.state in FINAL_STATES for order in rest), _SETTLE_S)
+    still = [order.order_id for order in rest if order.order_id and order.state not in FINAL_STATES]
+    if still:
+        raise StartRefused(
+            f"orders of removed strategies could not be cancelled within {_SETTLE_S:.0f} s: {', '.join(still[:5])}"
+        )
+    for state, count in Counter(order.state for order in rest).items():
+        if state is OrderState.ABSENT:
+            what = "proved never to have arrived"
+        elif state in FINAL_STATES:
+            what = state.value
+        else:
+            what = "sent when the last run ended, and the outcome is unknown; what turns up is cancelled"
+        _tell_of_orphans(bot, count, what)
+
+
+def _tell_of_orphans(bot: Bot, count: int, what: str) -> None:
     bot.notices.tell(
-        "warning", f"{counted(len(gone), 'order')} of removed strategies {'was' if len(gone) == 1 else 'were'} {what}"
+        "warning", f"{counted(count, 'order')} of removed strategies {'was' if count == 1 else 'were'} {what}"
     )
 
 

@@ -18,8 +18,9 @@ import msgspec
 import platformdirs
 
 from botkit.errors import BotkitError, ConfigError
-from botkit.live.disk import REAL_DISK
-from botkit.live.ports import Disk, Lock
+from botkit.live.clock import REAL_CLOCK
+from botkit.live.disk import REAL_DISK, remove_unfinished
+from botkit.live.ports import Disk, Lock, MachineClock
 from botkit.model.clock import Nanos
 
 #: the kind of the halt for a journal that has lost commits; positions are unknown, so only cancels are sent
@@ -27,6 +28,13 @@ JOURNAL_HALT = "journal"
 
 #: overrides the operating system's default folder for program state
 STATE_VARIABLE = "BOTKIT_STATE"
+
+#: how long a start waits for processes that only look at the lock, in case one of them is held up in between
+_LOOK_MAX_S = 5.0
+_LOOK_PAUSE_S = 0.005
+#: the files that only the process that holds the folder's lock writes (`remove_unfinished`); the halt, for example, is
+#: also written by `botkit panic` and the guard
+_OWN_FILES = ("journal", "client_ids", "status", "page", "claim", "telegram")
 
 
 class AlreadyRunning(BotkitError):
@@ -131,11 +139,29 @@ class StateFolder:
 
     # -- one process at a time ------------------------------------------------------------------------------------
 
-    def lock(self) -> None:
+    def lock(self, clock: MachineClock = REAL_CLOCK) -> None:
         """Lock the folder until `unlock` is called or the process exits, even by a crash. Raises AlreadyRunning, or
         FolderUnusable if the folder cannot be written to.
         """
         assert self._lock is None
+        waited_s = 0.0
+        while not self._has_locked():
+            holder = self.disk.holder(self._lock_path)
+            if holder is not None:
+                raise AlreadyRunning(
+                    f"this bot is already running, as process {holder or 'unknown'}; stop it with `botkit stop`, or "
+                    f"give this bot another name"
+                )
+            # No bot holds the lock: a page, a guard or another bot looked at it (`holder`), which takes microseconds.
+            if waited_s >= _LOOK_MAX_S:
+                raise FolderUnusable(
+                    f"a program that is not a bot keeps {self._lock_path} locked; end it, or give this bot another name"
+                )
+            clock.sleep(_LOOK_PAUSE_S)
+            waited_s += _LOOK_PAUSE_S
+        remove_unfinished(self.disk.files, self.path, _OWN_FILES)
+
+    def _has_locked(self) -> bool:
         try:
             self._lock = self.disk.lock(self._lock_path, str(os.getpid()))
         except OSError as error:
@@ -143,12 +169,7 @@ class StateFolder:
                 f"the state folder {self.path} cannot be written ({error.strerror}), and a bot without a journal may "
                 f"not trade; make it writable, or point {STATE_VARIABLE} at another folder"
             ) from None
-        if self._lock is None:
-            holder = self.disk.holder(self._lock_path) or "unknown"
-            raise AlreadyRunning(
-                f"this bot is already running, as process {holder}; stop it with `botkit stop`, or give this bot "
-                f"another name"
-            )
+        return self._lock is not None
 
     def unlock(self) -> None:
         """Release the folder."""

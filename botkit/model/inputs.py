@@ -210,11 +210,20 @@ class MoveCapital(msgspec.Struct, frozen=True):
 
 
 class CancelOrphans(msgspec.Struct, frozen=True):
-    """Cancels the given orders if they are still open although their strategies are no longer configured. Completion is
-    reported in a later turn's outcome.
+    """Cancels orders whose strategies are no longer configured. An order whose outcome is unknown is cancelled when it
+    turns up.
     """
 
-    orders: tuple[Order, ...]
+    client_ids: tuple[int, ...]
+
+
+class LeaveOrphans(msgspec.Struct, frozen=True):
+    """Stops following orders whose strategies are no longer configured. They stay open, as foreign orders, and
+    ``reason`` is noted in their rows.
+    """
+
+    client_ids: tuple[int, ...]
+    reason: str
 
 
 class CancelByHand(msgspec.Struct, frozen=True):
@@ -258,7 +267,17 @@ WorldInput: TypeAlias = (
 StageInput: TypeAlias = Restore | Compare | Begin | History | Stop
 #: commands from the user or a guard
 CommandInput: TypeAlias = (
-    Halt | Pause | Resume | SetParameter | MoveCapital | CancelOrphans | CancelByHand | Flatten | Forget | JournalFailed
+    Halt
+    | Pause
+    | Resume
+    | SetParameter
+    | MoveCapital
+    | CancelOrphans
+    | LeaveOrphans
+    | CancelByHand
+    | Flatten
+    | Forget
+    | JournalFailed
 )
 #: every input that `botkit.engine.engine.Engine.turn` accepts
 Input: TypeAlias = WorldInput | StageInput | CommandInput
@@ -267,7 +286,8 @@ Input: TypeAlias = WorldInput | StageInput | CommandInput
 INPUT_TYPES: tuple[type[Any], ...] = (
     *(Trade, OrderBook, Ticker, Candle, AccountEvents, OrderReport, TradeReport, BalanceReport, Answer, Connection),
     *(SlotsChanged, Restore, Compare, Begin, History, Stop),
-    *(Halt, Pause, Resume, SetParameter, MoveCapital, CancelOrphans, CancelByHand, Flatten, Forget, JournalFailed),
+    *(Halt, Pause, Resume, SetParameter, MoveCapital, CancelOrphans, LeaveOrphans, CancelByHand, Flatten, Forget),
+    JournalFailed,
 )
 
 
@@ -287,6 +307,7 @@ __all__ = [
     "History",
     "Input",
     "JournalFailed",
+    "LeaveOrphans",
     "MoveCapital",
     "PastBars",
     "Pause",

@@ -489,6 +489,9 @@ class LatencyRow(msgspec.Struct, frozen=True, kw_only=True):
 class BacktestResult(msgspec.Struct, kw_only=True):
     """The result of a finished backtest, or of a live session so far (``mode`` emulator, paper or live).
 
+    Orders, fills, trades and marks of a long run are in a file and are read anew each time; `botkit.model.row_columns`
+    reads only the columns that are needed.
+
     If ``is_replayed`` is False, the session could not be replayed, so data that was available only in the bot is
     missing: the reasons for not trading and the use of rate limits. Indicators and plots then have only one value per
     minute.
@@ -513,15 +516,15 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     strategies: list[StrategyRow] = msgspec.field(default_factory=list)
     strategy_days: dict[str, list[DayRow]] = msgspec.field(default_factory=dict)
     strategy_equity: dict[str, Curve] = msgspec.field(default_factory=dict)
-    orders: list[OrderRow] = msgspec.field(default_factory=list)
-    fills: list[FillRow] = msgspec.field(default_factory=list)
-    trades: list[ClosedTrade] = msgspec.field(default_factory=list)
+    orders: Sequence[OrderRow] = msgspec.field(default_factory=list)
+    fills: Sequence[FillRow] = msgspec.field(default_factory=list)
+    trades: Sequence[ClosedTrade] = msgspec.field(default_factory=list)
     #: the strategies' holdings at the start, in units by currency
     opening: dict[str, int] = msgspec.field(default_factory=dict)
     #: trade metrics by group; first key: the breakdown (such as "exit_reason"), second key: the group
     groups: dict[str, dict[str, TradeFigures]] = msgspec.field(default_factory=dict)
     #: a mark for each fill; empty without order books
-    marks: list[FillMark] = msgspec.field(default_factory=list)
+    marks: Sequence[FillMark] = msgspec.field(default_factory=list)
     makers: list[MakerRow] = msgspec.field(default_factory=list)
     rests: list[RestRow] = msgspec.field(default_factory=list)
     #: the command that repeats the run; empty if the run was not started from the command line

@@ -165,8 +165,8 @@ class ShownBot:
             self.page = {}
 
     def _look_for_life(self) -> None:
-        """Determine whether the bot is running. The bot's lock is tried only if its heartbeat has stopped, because a
-        bot that starts during this check would fail to acquire the lock.
+        """Determine whether the bot is running. A heartbeat that changes proves it; the bot's lock is looked at only if
+        the heartbeat has stopped.
         """
         now, beat = time.monotonic(), self.folder.heartbeat()
         if beat != self._beat:

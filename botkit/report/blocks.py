@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -27,6 +28,28 @@ def deltas_in_blocks(blocks: Iterable[IntArray]) -> Column:
         found.append(narrow(np.diff(block, prepend=np.int64(before))))
         before = int(block[-1])
     return joined_column(found)
+
+
+class LongList:
+    """A column that is computed in blocks. Integers are kept in narrow arrays, other numbers in lists."""
+
+    def __init__(self) -> None:
+        self._blocks: list[npt.NDArray[np.integer[Any]] | list[Any]] = []
+
+    def extend(self, values: list[Any]) -> None:
+        """Append a block."""
+        block: npt.NDArray[np.integer[Any]] | list[Any] = values
+        if set(map(type, values)) == {int}:
+            with contextlib.suppress(OverflowError):
+                block = narrow(np.array(values, np.int64))
+        self._blocks.append(block)
+
+    def column(self) -> Column | list[Any]:
+        """Return the column, as a list unless all values are integers."""
+        arrays = [block for block in self._blocks if not isinstance(block, list)]
+        if len(arrays) == len(self._blocks):
+            return joined_column(arrays) if arrays else []
+        return [value for block in self._blocks for value in (block if isinstance(block, list) else block.tolist())]
 
 
 def rows_until(times: Sequence[int], at: IntArray) -> IntArray:

@@ -17,9 +17,10 @@ from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos, to_dateti
 from botkit.model.money import UNIT
 from botkit.model.resolutions import RESOLUTIONS, fixed_length
 from botkit.model.results import BacktestResult, Curve, FillRow, IndicatorLine, OrderRow, PriceCandles
-from botkit.report.blocks import blocks_of, deltas_in_blocks, picked, rows_until
+from botkit.model.row_columns import ChosenRows, column_blocks, row_values
+from botkit.report.blocks import LongList, blocks_of, deltas_in_blocks, picked, rows_until
 from botkit.report.holdings import FloatArray, Holdings, IntArray
-from botkit.report.packing import BLOCK_ROWS, deltas, joined_column, narrow
+from botkit.report.packing import BLOCK_ROWS, column_of, deltas, joined_column, narrow
 from botkit.report.resting import longest, rested, resting_columns
 from botkit.report.trade_list import trade_columns
 
@@ -45,6 +46,8 @@ COINS_MAX = 3
 LINE_VALUES_MAX_TOGETHER = 600_000
 #: significant digits of a line's largest value; all values on the line have the same number of decimals
 LINE_DIGITS = 9
+#: number of marks that are computed together
+MARKS_AT_A_TIME = 2_048
 
 
 class LocalTimes:
@@ -142,7 +145,7 @@ def with_quiet_fills(candles: PriceCandles, fills: Sequence[FillRow], length: Na
     """
     if not candles.times or not fills:
         return candles
-    at = np.asarray([fill.time for fill in fills], np.int64)
+    at = np.fromiter(row_values(fills, "time"), np.int64, len(fills))
     # a fill lies outside if the latest candle up to its time began a candle's length before it, or if there is none
     outside = rows_until(candles.times, at) == rows_until(candles.times, at - length)
     starts = np.unique(at[outside] // length * length)
@@ -209,26 +212,38 @@ def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> ChartData:
 
     One mark per fill would make the page too large.
     """
-    joined: dict[tuple[int, int], list[int]] = {}
-    if fills:
-        at = rows_until(candles.times, np.asarray([fill.time for fill in fills], np.int64)) - 1
-        for row, fill in zip(np.maximum(at, 0).tolist(), fills, strict=True):
-            sums = joined.setdefault((row, 1 if fill.side == "buy" else -1), [0, 0, 0])
-            sums[0] += 1
-            sums[1] += fill.lots
-            sums[2] += fill.lots * fill.price_ticks
+    at = np.fromiter(row_values(fills, "time"), np.int64, len(fills))
+    rows = np.maximum(rows_until(candles.times, at) - 1, 0) if len(at) else at
+    sides = np.fromiter((1 if side == "buy" else -1 for side in row_values(fills, "side")), np.int8, len(fills))
+    lots = np.fromiter(row_values(fills, "lots"), np.int64, len(fills))
+    ticks = np.fromiter(row_values(fills, "price_ticks"), np.int64, len(fills))
+    order = np.lexsort((sides, rows))
+    rows, sides, lots, ticks = rows[order], sides[order], lots[order], ticks[order]
+    begins = np.flatnonzero(np.diff(rows, prepend=-1) | np.diff(sides, prepend=0))
+    counts = np.diff(np.append(begins, len(rows)))
     scale = 10**candles.pair.rules.price_decimals
-    found = sorted(joined.items())
-    closes = picked(candles.close, np.array([row for (row, _), _ in found], np.int64)).tolist()
+    closes = picked(candles.close, rows[begins])
+    amounts, prices = LongList(), LongList()
+    for cut in blocks_of(len(begins), MARKS_AT_A_TIME):
+        end = len(rows) if cut.stop == len(begins) else begins[cut.stop]
+        part, firsts = slice(begins[cut.start], end), begins[cut] - begins[cut.start]
+        # products and sums may have more than 64 bits
+        several = lots[part].astype(object)
+        summed = np.add.reduceat(several, firsts).tolist()
+        worths = np.add.reduceat(several * ticks[part], firsts).tolist()
+        amounts.extend(summed)
+        prices.extend(
+            [
+                _whole_if_exact(worth, amount) - round(close * scale)
+                for worth, amount, close in zip(worths, summed, closes[cut].tolist(), strict=True)
+            ]
+        )
     return {
-        "row": deltas([row for (row, _), _ in found]),
-        "side": [side for (_, side), _ in found],
-        "fills": [number for _, (number, _, _) in found],
-        "lots": [lots for _, (_, lots, _) in found],
-        "price": [
-            _whole_if_exact(value, lots) - round(close * scale)
-            for (_, (_, lots, value)), close in zip(found, closes, strict=True)
-        ],
+        "row": deltas(rows[begins]),
+        "side": column_of(sides[begins].astype(np.int64)),
+        "fills": column_of(counts.astype(np.int64)),
+        "lots": amounts.column(),
+        "price": prices.column(),
     }
 
 
@@ -309,7 +324,8 @@ def pair_chart(
     Recorded candles were ``bar`` ns long, if there were any. ``simulated`` are simulated fills to draw over the real
     fills.
     """
-    whole = with_quiet_fills(candles, [*fills, *(simulated or ())], max(bar, candles.width))
+    drawn = fills if simulated is None else [*fills, *simulated]
+    whole = with_quiet_fills(candles, drawn, max(bar, candles.width))
     candles = join_candles(whole, candles_max)
     times = [local.column(candles.times[cut]) for cut in blocks_of(len(candles.times))]
     ends = np.array([end for block in times for end in (block[0], block[-1])], np.int64)
@@ -475,10 +491,25 @@ def _to_the_end(result: BacktestResult) -> Curve:
 def _coins(result: BacktestResult) -> list[str]:
     """Return the traded base currencies, ordered by number of fills, highest first."""
     counts: dict[str, int] = {}
-    for fill in result.fills:
-        counts[fill.pair.base] = counts.get(fill.pair.base, 0) + 1
+    for (pairs,) in column_blocks(result.fills, "pair"):
+        for pair in set(pairs):
+            counts[pair.base] = counts.get(pair.base, 0) + pairs.count(pair)
     counts.pop(result.currency, None)
     return sorted(counts, key=lambda coin: (-counts[coin], coin))
+
+
+def _by_pair(fills: Sequence[FillRow]) -> dict[str, Sequence[FillRow]]:
+    """Return the fills of each pair."""
+    places: dict[str, list[IntArray]] = {}
+    begin = 0
+    for (pairs,) in column_blocks(fills, "pair"):
+        for pair in dict.fromkeys(pairs):
+            at = np.array([row for row, other in enumerate(pairs) if other == pair], np.int64)
+            places.setdefault(str(pair), []).append(at + begin)
+        begin += len(pairs)
+    if len(places) == 1:
+        return dict.fromkeys(places, fills)
+    return {pair: ChosenRows(fills, np.concatenate(rows)) for pair, rows in places.items()}
 
 
 def charts(result: BacktestResult, zone: tzinfo) -> ChartData:
@@ -489,9 +520,7 @@ def charts(result: BacktestResult, zone: tzinfo) -> ChartData:
         for name, curve in list(result.strategy_equity.items())[:12]:
             opening = curve.values[0] if curve.values else 0.0
             strategies.append({"name": name, **line(curve, local, STRATEGY_POINTS_MAX, less=opening)})
-    fills: dict[str, list[FillRow]] = {}
-    for fill in result.fills:
-        fills.setdefault(str(fill.pair), []).append(fill)
+    fills = _by_pair(result.fills)
     # traded pairs first, because the number of pairs is limited
     prices = sorted(result.prices, key=lambda c: str(c.pair) not in fills)[:PAIRS_MAX]
     lines: dict[str, list[IndicatorLine]] = {}
@@ -503,7 +532,8 @@ def charts(result: BacktestResult, zone: tzinfo) -> ChartData:
         candles_max = min(candles_max, LINE_VALUES_MAX_TOGETHER // len(drawn))
     waited = rested(result)
     resting: dict[str, list[OrderRow]] = {str(candles.pair): [] for candles in prices}
-    for row in longest([row for row in waited if str(row.spec.pair) in resting], result.end):
+    drawn_at = [number for number, pair in enumerate(row_values(waited, "spec.pair")) if pair in resting]
+    for row in longest(ChosenRows(waited, np.array(drawn_at, np.int64)), result.end):
         resting[str(row.spec.pair)].append(row)
     return {
         "currency": result.currency.upper(),

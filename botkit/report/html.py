@@ -16,6 +16,7 @@ from markupsafe import Markup
 from botkit.model.clock import Nanos
 from botkit.model.extension import ReportSection
 from botkit.model.results import MARKOUTS_S, SYNTHETIC, BacktestResult, Caution
+from botkit.model.row_columns import column_blocks
 from botkit.report import chart_data, doctor, language, resting, returns, tables, trade_list, verdict, wording
 from botkit.report.packing import packed_parts
 from botkit.report.page_files import CHART_LIBRARY, joined_script, package_file, script_sources
@@ -105,8 +106,10 @@ def _drawn_orders(rested: int) -> str:
 
 def _data_words(result: BacktestResult) -> set[str]:
     """Return the words in the trade list that come from the data: sides and exit reasons."""
-    found = {word.replace("_", " ") for t in result.trades for word in (t.kind, t.exit_reason)}
-    return found | {trade_list.GIVEN}
+    words = {
+        word for columns in column_blocks(result.trades, "kind", "exit_reason") for column in columns for word in column
+    }
+    return {word.replace("_", " ") for word in words} | {trade_list.GIVEN}
 
 
 #: the parts of the page's script

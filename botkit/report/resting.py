@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from botkit.model.clock import Nanos
 from botkit.model.order_spec import LIMIT, STOP_LIMIT, Side
 from botkit.model.orders import FINAL_STATES, LIVE_STATES, OrderState
 from botkit.model.results import BacktestResult, OrderRow
+from botkit.model.row_columns import ChosenRows, column_blocks, row_values
 from botkit.report.packing import Column
 
 #: maximum number of lines on all charts combined; orders that rested longest are preferred
@@ -22,19 +25,28 @@ _FINAL = {state.value for state in FINAL_STATES}
 _AT_EXCHANGE = {state.value for state in LIVE_STATES} | {OrderState.FILLED.value, OrderState.CANCELLED.value}
 
 
-def rested(result: BacktestResult) -> list[OrderRow]:
+def rested(result: BacktestResult) -> ChosenRows[OrderRow]:
     """Return the orders that rested at the exchange, in the order requested. Orders filled entirely as taker did not
     rest.
     """
-    makers = {fill.client_id for fill in result.fills if fill.is_maker}
-    return [
-        row
-        for row in result.orders
-        if row.sent
-        and row.spec.type in (LIMIT, STOP_LIMIT)
-        and row.state in _AT_EXCHANGE
-        and (row.state != OrderState.FILLED.value or row.spec.type is STOP_LIMIT or row.spec.client_id in makers)
-    ]
+    fills = column_blocks(result.fills, "client_id", "is_maker")
+    made = [np.array([i for i, is_maker in zip(*columns, strict=True) if is_maker], np.int64) for columns in fills]
+    makers = np.unique(np.concatenate(made)) if made else np.zeros(0, np.int64)
+    places, begin = [np.zeros(0, np.int64)], 0
+    for kinds, sent, states, ids in column_blocks(result.orders, "spec.type", "sent", "state", "spec.client_id"):
+        if not {LIMIT, STOP_LIMIT}.isdisjoint(kinds):
+            known = np.isin(np.array(ids, np.int64), makers).tolist()
+            found = [
+                row
+                for row, (kind, at, state, is_maker) in enumerate(zip(kinds, sent, states, known, strict=True))
+                if at
+                and kind in (LIMIT, STOP_LIMIT)
+                and state in _AT_EXCHANGE
+                and (state != OrderState.FILLED.value or kind is STOP_LIMIT or is_maker)
+            ]
+            places.append(np.array(found, np.int64) + begin)
+        begin += len(ids)
+    return ChosenRows(result.orders, np.concatenate(places))
 
 
 def span_of(row: OrderRow, end: Nanos) -> tuple[Nanos, Nanos]:
@@ -48,9 +60,15 @@ def longest(rows: Sequence[OrderRow], end: Nanos, most: int = RESTING_MAX) -> li
     """Return the orders that rested longest, in their original order."""
     if len(rows) <= most:
         return list(rows)
-    lasted = [span_of(row, end)[1] - row.sent for row in rows]
-    chosen = sorted(sorted(range(len(rows)), key=lambda i: -lasted[i])[:most])
-    return [rows[i] for i in chosen]
+    lasted = np.fromiter(
+        (
+            (updated if state in _FINAL else max(end, sent)) - sent
+            for sent, updated, state in row_values(rows, "sent", "updated", "state")
+        ),
+        np.int64,
+        len(rows),
+    )
+    return list(ChosenRows(rows, np.sort(np.argsort(-lasted, kind="stable")[:most])))
 
 
 def resting_columns(

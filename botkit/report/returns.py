@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 
 import msgspec
+import numpy as np
 
 from botkit.model.results import BacktestResult, DayRow
+from botkit.model.row_columns import row_values
 
 #: maximum number of histogram bars; more would be too narrow to point at
 BARS_MAX = 40
@@ -75,17 +77,19 @@ def trade_histogram(result: BacktestResult) -> list[ReturnBar]:
     """Return a histogram of the returns on trades in coins that the strategies bought. All bars have the same round
     width, and one bar boundary is at zero.
     """
-    values = sorted(v for trade in result.trades if not trade.is_given and (v := trade.return_) is not None)
-    if len(values) < 2:
+    columns = row_values(result.trades, "is_given", "pnl_units", "entry_units")
+    found = np.sort(
+        np.fromiter((pnl / value for is_given, pnl, value in columns if value and not is_given), np.float64)
+    )
+    if len(found) < 2:
         return []
-    cut = int(len(values) * TAIL)
-    least, most = values[cut], values[-1 - cut]
-    width = _round_width(max(most - least, 1e-6) / min(BARS_MAX, max(8, round(math.sqrt(len(values))) * 2)))
+    cut = int(len(found) * TAIL)
+    least, most = float(found[cut]), float(found[-1 - cut])
+    width = _round_width(max(most - least, 1e-6) / min(BARS_MAX, max(8, round(math.sqrt(len(found))) * 2)))
     first, last = math.floor(least / width), math.floor(most / width)
-    counts = [0] * (last - first + 1)
-    for value in values:
-        counts[min(max(math.floor(value / width), first), last) - first] += 1
-    outside = values[0] < first * width, values[-1] >= (last + 1) * width
+    bars = np.clip(np.floor(found / width), first, last).astype(np.int64) - first
+    counts: list[int] = np.bincount(bars, minlength=last - first + 1).tolist()
+    outside = bool(found[0] < first * width), bool(found[-1] >= (last + 1) * width)
     return [
         ReturnBar(
             (first + i) * width,

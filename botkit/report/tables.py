@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from botkit.model.clock import NS_PER_MS
 from botkit.model.reasons import grouped
 from botkit.model.results import BacktestResult, FillRow, OrderRow, StrategyRow, TradeFigures
+from botkit.model.row_columns import row_values
 
 
 class FeeLine(msgspec.Struct):
@@ -26,26 +27,25 @@ class FeeLine(msgspec.Struct):
         return self.fee / self.value if self.value else None
 
 
-def fee_lines(fills: Iterable[FillRow]) -> list[FeeLine]:
+def fee_lines(fills: Sequence[FillRow]) -> list[FeeLine]:
     """Add up the fees by pair; each pair's maker fees come before its taker fees."""
     lines: dict[tuple[str, bool], FeeLine] = {}
-    for fill in fills:
-        key = (str(fill.pair), not fill.is_maker)
-        line = lines.get(key)
+    for pair, is_maker, value, fee in row_values(fills, "pair", "is_maker", "value", "fee_value"):
+        line = lines.get((pair, not is_maker))
         if line is None:
-            line = lines[key] = FeeLine(str(fill.pair), "maker" if fill.is_maker else "taker")
+            line = lines[str(pair), not is_maker] = FeeLine(str(pair), "maker" if is_maker else "taker")
         line.fills += 1
-        line.value += fill.value
-        line.fee += fill.fee_value
+        line.value += value
+        line.fee += fee
     return [lines[key] for key in sorted(lines)]
 
 
-def fee_currencies(fills: Iterable[FillRow]) -> dict[str, int]:
+def fee_currencies(fills: Sequence[FillRow]) -> dict[str, int]:
     """Add up the fees by the currency in which they were paid, in units."""
     paid: dict[str, int] = {}
-    for fill in fills:
-        if fill.fee_units:
-            paid[fill.fee_currency] = paid.get(fill.fee_currency, 0) + fill.fee_units
+    for currency, units in row_values(fills, "fee_currency", "fee_units"):
+        if units:
+            paid[currency] = paid.get(currency, 0) + units
     return dict(sorted(paid.items()))
 
 
@@ -99,11 +99,11 @@ def reasons(strategies: Sequence[StrategyRow], orders: Sequence[OrderRow], most:
     found += [Reason(row.name, "refused", text, n) for row in strategies for text, n in grouped(row.refusals).items()]
     counted = {row.name for row in strategies if row.refusals}
     ends: dict[tuple[str, str], dict[str, int]] = {}
-    for order in orders:
-        if order.state in _FATES and not (order.state == "refused" and order.spec.strategy in counted):
-            kind, why = _FATES[order.state]
-            texts = ends.setdefault((order.spec.strategy, kind), {})
-            texts[order.reason or why] = texts.get(order.reason or why, 0) + 1
+    for state, strategy, reason in row_values(orders, "state", "spec.strategy", "reason"):
+        if state in _FATES and not (state == "refused" and strategy in counted):
+            kind, why = _FATES[state]
+            texts = ends.setdefault((strategy, kind), {})
+            texts[reason or why] = texts.get(reason or why, 0) + 1
     found += [Reason(name, kind, text, n) for (name, kind), texts in ends.items() for text, n in grouped(texts).items()]
     return sorted(found, key=lambda r: (-r.times, r.strategy, r.kind, r.text))[:most]
 
@@ -115,9 +115,9 @@ def queue_ms(order: OrderRow) -> float | None:
 
 def latest_orders(result: BacktestResult, most: int) -> list[OrderRow]:
     """Return the latest orders, newest first."""
-    return result.orders[-most:][::-1]
+    return list(result.orders[-most:][::-1])
 
 
 def latest_fills(result: BacktestResult, most: int) -> list[FillRow]:
     """Return the latest fills, newest first."""
-    return result.fills[-most:][::-1]
+    return list(result.fills[-most:][::-1])

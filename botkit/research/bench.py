@@ -13,7 +13,7 @@ thousand runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,7 @@ class Bench:
         """
         return run_backtest(self._parts(parameters, start, end, is_described=True), readings=readings)
 
-    def orders(self) -> list[OrderRow]:
+    def orders(self) -> Sequence[OrderRow]:
         """Run the backtest as `run` does, but return only the orders, in the sequence in which they were placed."""
         return run_orders(self.parts())
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 def orders_frame(result: BacktestResult) -> pd.DataFrame:
     """Return all orders, in the order they were placed."""
-    rows, specs = result.orders, [order.spec for order in result.orders]
+    rows = list(result.orders)
+    specs = [order.spec for order in rows]
     return _frame(
         {
             "time": _times([spec.created for spec in specs]),
@@ -61,7 +62,7 @@ def fills_frame(result: BacktestResult) -> pd.DataFrame:
     """Return all fills in chronological order. With order books, each row has the mid price at the fill and its
     markouts in basis points.
     """
-    rows = result.fills
+    rows = list(result.fills)
     columns = {
         "time": _times([fill.time for fill in rows]),
         "strategy": _texts([fill.strategy for fill in rows]),
@@ -79,7 +80,7 @@ def fills_frame(result: BacktestResult) -> pd.DataFrame:
         "order_id": _texts([fill.order_id for fill in rows]),
         "tag": _texts([fill.tag for fill in rows]),
     }
-    marks = result.marks
+    marks = list(result.marks)
     columns["mid"] = _figures([mark.mid for mark in marks] if marks else [None] * len(rows))
     for number, seconds in enumerate(MARKOUTS_S):
         after = [mark.after[number] for mark in marks] if marks else [None] * len(rows)
@@ -91,7 +92,7 @@ def fills_frame(result: BacktestResult) -> pd.DataFrame:
 
 def trades_frame(result: BacktestResult) -> pd.DataFrame:
     """Return all trades, ordered by exit time."""
-    rows = result.trades
+    rows = list(result.trades)
     return _frame(
         {
             "opened": _times([trade.opened for trade in rows]),

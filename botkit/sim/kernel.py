@@ -39,6 +39,7 @@ from botkit.sim.ledger import Ledger
 from botkit.sim.market import VenueMarket
 from botkit.sim.matching import BOOK_ASSUMPTIONS, STOP_ASSUMPTION, TRADE_ASSUMPTIONS
 from botkit.sim.order import Account, VenueOrder
+from botkit.sim.order_numbers import OrderNumbers
 from botkit.sim.publication import AccountEvent, Publication
 from botkit.sim.publish import ACCOUNT_EVENTS, BOOKS, TRADES, Deliveries, prints_of
 from botkit.sim.request_keys import RequestKeys
@@ -79,7 +80,7 @@ class Kernel:
         keep_candles: bool = False,
         volume_currency: str = "",
         discount_currency: str = "",
-        ids: set[int] | None = None,
+        ids: set[int] | OrderNumbers | None = None,
     ) -> None:
         self.pairs = dict(pairs)
         self.now: Nanos = 0
@@ -111,7 +112,7 @@ class Kernel:
         self._sent = 0
         self._keys = RequestKeys()
         self._rank = 0
-        self._ids = set() if ids is None else ids
+        self._ids: set[int] | OrderNumbers = OrderNumbers() if ids is None else ids
         self._id_seed = keyed(seed, _ORDER_IDS, 0)
         self._outbox = Deliveries()
         #: nothing becomes known to any account before this time. A driver may run its bot up to this time before it

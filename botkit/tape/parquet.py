@@ -194,15 +194,22 @@ class ParquetSink:
                 assert not np.any(values % self._lot_step), "an amount has more decimals than the file"
                 values = values // self._lot_step
             if values.ndim == 2:
-                flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+                flat = _array(np.ascontiguousarray(values).reshape(-1))
                 arrays.append(pa.FixedSizeListArray.from_arrays(flat, self._depth))
             else:
-                arrays.append(pa.array(np.ascontiguousarray(values)))
+                arrays.append(_array(np.ascontiguousarray(values)))
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema), row_group_size=len(columns))
 
     def close(self) -> None:
         """Write the footer."""
         self._writer.close()
+
+
+def _array(values: IntArray) -> pa.Array:
+    """Return a contiguous column for pyarrow. `pyarrow.array` would do the same, but loads pandas first."""
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botkit.backtesting.trades import match_trades
+from botkit.backtesting.trades import _last_fills, match_trades
+from botkit.model import row_columns
 from botkit.model.pairs import Pair
 from botkit.model.results import BacktestResult, ClosedTrade, FillRow
 from tests.backtest_world import ROOT, run, write_candles, write_config, write_strategy
@@ -58,7 +60,7 @@ def fill(
     )
 
 
-def profits(trades: list[ClosedTrade]) -> list[float]:
+def profits(trades: Sequence[ClosedTrade]) -> list[float]:
     return [trade.pnl_units / COIN for trade in trades]
 
 
@@ -425,3 +427,28 @@ def test_the_trades_of_bundled_strategies_account_for_every_unit(
     for trade in held:  # the extremes up to the exit include the exit price
         before_fees = (trade.exit_units - trade.entry_units) / trade.entry_units * (1 if trade.kind == "long" else -1)
         assert trade.mae - 1e-12 <= before_fees <= trade.mfe + 1e-12
+
+
+def test_a_trade_that_is_complete_late_is_listed_at_its_exit() -> None:
+    # order 2 closes the position at second 20; its last fill, at second 90, opens a short one
+    fills = [
+        fill(1, "buy", 1, 100),
+        fill(2, "sell", 1, 110, at=20),
+        fill(3, "buy", 2, 100, at=30),
+        fill(4, "sell", 2, 130, at=50),
+        fill(2, "sell", 1, 120, at=90),
+    ]
+    found = match_trades(fills)
+    assert [trade.client_id for trade in found.trades] == [2, 4]
+    assert profits(found.trades) == [10.0, 60.0]
+    assert [lot.units for lot in found.open] == [-COIN]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 25)), max_size=60), st.integers(1, 9))
+def test_the_last_fill_of_each_order_is_found(orders: list[tuple[str, int]], block: int) -> None:
+    fills = [fill(order, "buy", 1, 100, strategy=name) for name, order in orders]
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(row_columns, "BLOCK_ROWS", block)
+        found = list(_last_fills(fills))
+    assert found == [key not in orders[place + 1 :] for place, key in enumerate(orders)]

@@ -23,7 +23,7 @@ UNIT = 10**8
 COIN = 5 * UNIT // 100
 BALANCES = '{usdt: "10000", btc: "0.05"}'
 #: one minute of market time takes half a second, and the strategy needs 20 bars of history plus one new bar
-SPEED, SECONDS = 120, 12
+SPEED, SECONDS = 120, 6
 
 
 @pytest.fixture

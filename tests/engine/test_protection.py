@@ -238,6 +238,23 @@ def test_an_exit_held_back_by_a_journal_problem_is_retried_a_second_later(thin: 
     assert [order.state for order in exits(b)] == [OrderState.NOT_SENT] * 2 + [OrderState.SENDING]
 
 
+def test_an_exit_that_is_answered_as_unsent_again_and_again_is_retried_a_second_later() -> None:
+    """A live bot that was suspended answers each request so until it is reconciled, some microseconds later."""
+    b = bot(stop_loss_pct=5)
+    b.trade(900)
+    for _ in range(50):
+        *_, order = exits(b)
+        if order.state is OrderState.SENDING:
+            b.now += 10_000
+            b.answer(b.create_of(order), Ending.NOT_SENT, text="not sent: the bot was suspended")
+    assert [order.state for order in exits(b)] == [OrderState.NOT_SENT] * 2
+    b.trade(900)
+    assert len(exits(b)) == 2
+    b.now += S
+    b.trade(900)
+    assert [order.state for order in exits(b)] == [OrderState.NOT_SENT] * 2 + [OrderState.SENDING]
+
+
 def test_protection_can_be_removed() -> None:
     b = bot(stop_loss_pct=5)
     b.s.protect(BTC)

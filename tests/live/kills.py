@@ -300,7 +300,7 @@ class KillWorld:
         journal = Journal.open(self._state_folder().journal, read_only=True)
         try:
             if phase == SETTING:
-                return next((value for _, _, value in reversed(journal.parameters())), 0.001)
+                return next((value for *_, value in reversed(journal.parameters())), 0.001)
             return int(json.loads(journal.meta("portfolio"))["given"]["r"]["usdt"])
         finally:
             journal.close()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from botkit.cli.main import main
+from botkit.exchange.bitopro import sign
 from tests.simulation.terminal import Terminal
 
 Printed = pytest.CaptureFixture[str]
@@ -41,6 +42,8 @@ class Mixed(Strategy):
 def botkit_register_strategies(register):
     register("mixed", Mixed)
 """
+#: enough for fifty fills
+MINUTES = 12
 
 
 class Session:
@@ -49,22 +52,10 @@ class Session:
     def __init__(self, folder: Path, capsys: Printed) -> None:
         self.folder = folder
         self.capsys = capsys
-        (folder / "plugins").mkdir()
-        (folder / "plugins" / "mixed.py").write_text(STRATEGY)
         self.config = folder / "mixed.yaml"
-        self.write()
 
     def write(self, backtest: str = "latency: {order_ms: 0, answer_ms: 0}") -> None:
-        self.config.write_text(
-            "name: mixed\nplugins: [plugins]\n"
-            "strategies:\n  - {name: m, use: mixed, params: {pair: btc_usdt}, capital: {usdt: 50000, btc: 1}}\n"
-            "emulator: {balances: {usdt: 50000, btc: 1}, speed: 1}\n"
-            f"backtest: {{{backtest}}}\n"
-        )
-
-    def run(self, minutes: int) -> None:
-        assert main(["run", str(self.config), "--plain", "--duration", f"{minutes}m"]) == 0
-        self.capsys.readouterr()
+        write_config(self.config, backtest)
 
     @property
     def place(self) -> Path:
@@ -82,15 +73,43 @@ class Session:
         return {"code": code, **json.loads(out)}
 
 
+def write_config(path: Path, backtest: str = "latency: {order_ms: 0, answer_ms: 0}") -> None:
+    path.write_text(
+        "name: mixed\nplugins: [plugins]\n"
+        "strategies:\n  - {name: m, use: mixed, params: {pair: btc_usdt}, capital: {usdt: 50000, btc: 1}}\n"
+        "emulator: {balances: {usdt: 50000, btc: 1}, speed: 1}\n"
+        f"backtest: {{{backtest}}}\n"
+    )
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a bot that has run for `MINUTES`."""
+    folder = tmp_path_factory.mktemp("recorded") / "bot"
+    (folder / "plugins").mkdir(parents=True)
+    (folder / "plugins" / "mixed.py").write_text(STRATEGY)
+    write_config(folder / "mixed.yaml")
+    with pytest.MonkeyPatch.context() as patch, Terminal(folder.parent / "broker"):
+        patch.setenv("BOTKIT_STATE", str(folder / "state"))
+        patch.setattr(sign, "_nonces", sign._LastNonces())
+        assert main(["run", str(folder / "mixed.yaml"), "--plain", "--duration", f"{MINUTES}m"]) == 0
+    shutil.copytree(folder, folder.parent / "as recorded")
+    return folder
+
+
 @pytest.fixture
-def session(tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> Session:
-    monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
-    monkeypatch.chdir(tmp_path)  # pages are written to ./out
-    return Session(tmp_path, capsys)
+def session(recorded: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> Session:
+    """Return the session as it was recorded, whatever other tests did to it. It stays in its place, because a run names
+    its own configuration and has a checksum.
+    """
+    shutil.rmtree(recorded)
+    shutil.copytree(recorded.parent / "as recorded", recorded)
+    monkeypatch.setenv("BOTKIT_STATE", str(recorded / "state"))
+    monkeypatch.chdir(recorded)  # pages are written to ./out
+    return Session(recorded, capsys)
 
 
 def test_the_simulation_of_an_emulator_session_matches_the_session(session: Session) -> None:
-    session.run(30)
     found = session.document()
     figures = found["figures"]
     assert figures["real_fills"] > 20
@@ -124,7 +143,6 @@ def test_the_simulation_of_an_emulator_session_matches_the_session(session: Sess
 
 
 def test_a_nightly_audit_covers_only_the_most_recent_orders(session: Session) -> None:
-    session.run(10)
     # the embedded emulator starts from scratch for each run, so a copy of the first run serves as the second
     shutil.copytree(session.place / "runs" / "1", session.place / "runs" / "2")
     runs = ["1", "2"]
@@ -137,13 +155,14 @@ def test_a_nightly_audit_covers_only_the_most_recent_orders(session: Session) ->
     assert 0 < last["runs"][-1]["orders"] < newest["runs"][-1]["orders"]
     begun, ended = last["runs"][-1]["start"], last["runs"][-1]["end"]
     assert 0 <= ended - begun <= 180 * 10**9
+    (session.place / "runs" / "1" / "inputs.bin").unlink()  # the bot keeps only its latest recordings
+    assert session.document("--since", "7d")["figures"] == newest["figures"]
     code, text = session.audit(run=session.config)  # a configuration path selects the latest run of its bot
     assert f"runs/{runs[-1]}: " in text, text
     assert code in (0, 1)
 
 
 def test_a_truncated_recording_is_compared_up_to_its_end(session: Session) -> None:
-    session.run(10)
     whole = session.document()["figures"]["real_fills"]
     [run] = (session.place / "runs").iterdir()
     for name, part in (("inputs.bin", 0.7), ("decisions.jsonl", 0.6)):
@@ -164,7 +183,6 @@ def test_a_truncated_recording_is_compared_up_to_its_end(session: Session) -> No
     ],
 )
 def test_a_damaged_run_is_reported_as_a_user_error(session: Session, spoil: Any, message: str) -> None:
-    session.run(2)
     [run] = (session.place / "runs").iterdir()
     spoil(run)
     code, text = session.audit()
@@ -173,7 +191,6 @@ def test_a_damaged_run_is_reported_as_a_user_error(session: Session, spoil: Any,
 
 
 def test_the_audit_of_a_run_without_orders_reports_that_there_are_no_fills_to_compare(session: Session) -> None:
-    session.run(1)
     [run] = (session.place / "runs").iterdir()
     rows = (run / "decisions.jsonl").read_text().splitlines()
     kept = [row for row in rows if json.loads(row)["k"] not in ("intent", "fill", "state", "cancel")]

@@ -16,7 +16,7 @@ from random import Random
 import pytest
 
 from botkit.live.disk import REAL_DISK
-from botkit.live.limits.broker import FOLDER_VARIABLE, BrokerFolder, KeptLedger
+from botkit.live.limits.broker import FOLDER_VARIABLE, Broker, BrokerFolder, KeptLedger
 from botkit.live.limits.broker_client import BrokerLink
 from botkit.live.limits.protocol import (
     AskUsage,
@@ -31,6 +31,7 @@ from botkit.live.limits.protocol import (
 )
 from botkit.model.clock import NS_PER_S
 from tests.benchmarks.limits_judge import Trial, broker_pid, limits_for, trial
+from tests.live.test_ports import MemoryFiles
 
 POOL = SharedPool("create_order", 2 * NS_PER_S, 0, (SharedWindow("v|ip|create", 10, 60),))
 TAKE_THREE = Sync("a", 1, (Report(pool=0, wanted=3),))
@@ -128,11 +129,12 @@ class System:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.now = 1_000 * NS_PER_S
+        self.boot = "first"
         self.begin()
 
     def begin(self) -> None:
         """Start a new broker that finds the files left by its predecessor."""
-        self.broker = KeptLedger(self.path, REAL_DISK.files, lambda: self.now, Random(1))
+        self.broker = KeptLedger(self.path, REAL_DISK.files, lambda: self.now, Random(1), self.boot)
 
     def say(self, message: Message) -> LedgerReply:
         return self.broker.apply(message)
@@ -161,7 +163,7 @@ def test_a_limit_lowered_after_a_429_stays_lowered_after_a_broker_restart(system
     assert system.say(AskUsage()).usage[0].in_force == 8
 
 
-@pytest.mark.parametrize("what", ["torn", "written by another program", "older than the system's start"])
+@pytest.mark.parametrize("what", ["torn", "written by another program", "before a reboot", "later than now"])
 def test_after_the_ledger_is_lost_no_slots_are_granted_while_earlier_requests_may_still_count(
     system: System, what: str
 ) -> None:
@@ -169,8 +171,11 @@ def test_after_the_ledger_is_lost_no_slots_are_granted_while_earlier_requests_ma
         system.path.write_bytes(system.path.read_bytes()[:-20])
     elif what == "written by another program":
         system.path.write_bytes(b"junk")
-    else:
+    elif what == "later than now":
         system.now = 5 * NS_PER_S
+    else:
+        # the new boot has lasted longer than the one before, in which the bot was started with the machine
+        system.boot, system.now = "second", system.now + 15 * NS_PER_S
     system.begin()
     system.say(Join("b", "", (POOL,)))
     reply = system.say(Sync("b", 1, (Report(pool=0, wanted=3),)))
@@ -181,6 +186,27 @@ def test_after_the_ledger_is_lost_no_slots_are_granted_while_earlier_requests_ma
     system.now += wait
     system.say(Join("b", "", (POOL,)))  # rejoin, because the bot was silent during this wait
     assert system.say(Sync("b", 1, (Report(pool=0, wanted=3),))).granted == ((0, 3),)
+
+
+def test_a_new_broker_removes_what_a_killed_one_left_half_written(tmp_path: Path) -> None:
+    folder = BrokerFolder(tmp_path, by_port=False)
+    KeptLedger(folder.ledger, REAL_DISK.files, lambda: NS_PER_S, Random(1), "first").apply(Join("a", "", (POOL,)))
+    for name in ("ledger.4711.new", "port.json.4711.new"):
+        (tmp_path / name).write_bytes(b"half")
+    Broker(folder, REAL_DISK.files, lambda: NS_PER_S, Random(1), "first")
+    assert REAL_DISK.files.names(tmp_path) == ["ledger"]
+
+
+def test_a_ledger_that_a_power_failure_took_with_its_first_requests_counts_as_lost(tmp_path: Path) -> None:
+    files, now = MemoryFiles(), 10 * NS_PER_S
+    first = KeptLedger(tmp_path / "ledger", files, lambda: now, Random(1), "first")
+    first.apply(Join("a", "", (POOL,)))
+    assert first.apply(TAKE_THREE).granted == ((0, 3),)
+    files.crash()
+    now = 40 * NS_PER_S
+    second = KeptLedger(tmp_path / "ledger", files, lambda: now, Random(2), "second")
+    second.apply(Join("b", "", (POOL,)))
+    assert second.apply(Sync("b", 1, (Report(pool=0, wanted=3),))).granted == ()
 
 
 def test_a_silent_bot_is_declared_dead_even_after_the_broker_was_replaced(system: System) -> None:

@@ -250,7 +250,7 @@ async def test_fees_are_booked_correctly_regardless_of_their_currency_name_and_s
         # each fill is booked once
         assert sum(fill.lots for fill in fills) == sum(order.amount_lots for order in orders)
         await until(lambda: not differences(bot, world.emulator), 20)
-        assert "entered or left the account outside this bot" not in told(bot)
+        assert "the account outside this bot" not in told(bot)
 
 
 async def test_the_full_balance_can_be_spent_but_not_one_unit_more(world: World) -> None:

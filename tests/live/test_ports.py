@@ -21,6 +21,7 @@ from botkit.live.clock import SteadyClock
 from botkit.live.disk import RealDisk
 from botkit.live.journal import Journal
 from botkit.live.journal_watch import JournalWatch
+from botkit.live.machine import boot_by_clock, boot_id
 from botkit.live.ports import Appending, Background, Disk, DurableFile, DurableFiles, Files, Lock, Pulses
 from botkit.live.state_folder import AlreadyRunning, FolderUnusable, KeptHalt, StateFolder
 from botkit.live.telling.notify import Channel, Telling
@@ -222,6 +223,19 @@ def test_waiting_for_a_command_response_uses_the_given_clock(tmp_path: Path) -> 
     assert commands.ask(folder, "stop", clock=clock) == "stopping"
 
 
+def test_a_command_that_the_user_gives_up_is_withdrawn(tmp_path: Path) -> None:
+    clock, folder = HandClock(), StateFolder(tmp_path, MemoryDisk())
+    folder.lock()
+
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    clock.sleep = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        commands.ask(folder, "stop", clock=clock)
+    assert commands.take(folder) == []
+
+
 def test_new_orders_are_held_back_while_the_disk_does_not_respond(tmp_path: Path) -> None:
     disk = MemoryDisk()
 
@@ -262,6 +276,44 @@ def test_a_file_is_either_replaced_completely_or_unchanged(tmp_path: Path, monke
     assert files.read(path) == b"old"
     assert files.names(path.parent) == ["b.json"], "half a file was left over"
     assert files.names(tmp_path / "nowhere") == []
+
+
+def test_what_a_killed_process_left_half_written_is_removed_when_its_bot_starts_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(*names: object) -> None:
+        raise Killed
+
+    folder = StateFolder(tmp_path)
+    own = [folder.journal.with_name("journal.sqlite-log-00000002"), tmp_path / "status.json", tmp_path / "claim.json"]
+    of_others = [tmp_path / "halt.json", tmp_path / "viewed", folder.commands / "1.json"]
+    for number, path in enumerate((*own, *of_others)):
+        with monkeypatch.context() as dying:
+            dying.setattr(os, "replace", kill)
+            if number % 2:  # in a container, every run of a bot may have the same process id
+                dying.setattr(os, "getpid", lambda: 4711)
+            with pytest.raises(Killed):
+                folder.disk.files.write(path, b"half")
+    folder.disk.files.write(folder.journal, b"in use")
+    (tmp_path / "journal.new").write_text("a user's file")
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.new")}
+    assert len(left) == 7
+
+    running = StateFolder(tmp_path)
+    held = RealDisk().lock(tmp_path / "lock", "another process")
+    assert held is not None
+    with pytest.raises(AlreadyRunning):
+        running.lock()
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.new")} == left
+    held.release()
+    running.lock()
+    running.unlock()
+    rest = sorted(path.relative_to(tmp_path).as_posix().split(".")[0] for path in tmp_path.rglob("*.new"))
+    assert rest == ["commands/1", "halt", "journal", "viewed"]
+    assert folder.journal.read_bytes() == b"in use"
 
 
 def test_appended_data_follows_the_existing_content(tmp_path: Path) -> None:
@@ -432,11 +484,90 @@ def test_a_lock_is_held_by_one_process_and_released_when_the_process_exits(tmp_p
     assert disk.holder(path) is None
 
 
+@pytest.mark.skipif(os.name != "posix", reason="on this system a look takes no lock")
+def test_two_processes_that_look_at_a_folder_at_once_see_no_bot_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    folder, lock, found = StateFolder(tmp_path), fcntl.flock, list[int | None]()
+    folder.lock()
+    folder.unlock()
+
+    def met_by_another(file: Any, how: int) -> None:
+        lock(file, how)
+        if len(found) < 3:
+            found.append(None)  # look only once at each depth
+            found[-1] = StateFolder(tmp_path).holder()
+
+    monkeypatch.setattr(fcntl, "flock", met_by_another)
+    found.append(folder.holder())
+    assert found == [None] * 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="on this system a look takes no lock")
+def test_a_bot_starts_although_another_process_is_looking_at_its_folder(tmp_path: Path) -> None:
+    import fcntl
+
+    folder, clock = StateFolder(tmp_path), HandClock()
+    folder.lock()
+    folder.unlock()
+    looking, since = (tmp_path / "lock").open(), clock.counter
+    fcntl.flock(looking, fcntl.LOCK_SH)
+
+    def passes(seconds: float) -> None:
+        clock.counter += int(seconds * NS_PER_S)
+        if clock.counter - since > NS_PER_S:
+            looking.close()
+
+    clock.sleep = passes  # type: ignore[method-assign]
+    folder.lock(clock)
+    assert folder.holder() == os.getpid()
+    with pytest.raises(AlreadyRunning, match=str(os.getpid())):
+        StateFolder(tmp_path).lock(clock)
+    folder.unlock()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="on this system a look takes no lock")
+def test_a_program_that_never_releases_a_folder_stops_the_start_with_a_clear_error(tmp_path: Path) -> None:
+    import fcntl
+
+    clock = HandClock()
+    with (tmp_path / "lock").open("w") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        with pytest.raises(FolderUnusable, match="a program that is not a bot"):
+            StateFolder(tmp_path).lock(clock)
+    assert clock.counter < 60 * NS_PER_S
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_a_full_disk_during_folder_creation_raises_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to("/dev/full")
     with pytest.raises(FolderUnusable, match="cannot be written"):
         StateFolder(tmp_path).lock()
+
+
+# -- the machine's boots ----------------------------------------------------------------------------------------------
+
+
+def test_every_process_reads_the_same_boot() -> None:
+    code = "from botkit.live.machine import boot_id\nprint(boot_id())"
+    other = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True, text=True)
+    if sys.platform in ("linux", "darwin"):  # elsewhere the clocks tell, which may pass a step between the two
+        assert other.stdout.strip() == boot_id()
+    assert boot_id()
+
+
+@pytest.mark.parametrize("up_s", [12, 900_000])
+def test_the_clocks_tell_a_boot_from_the_one_before(up_s: int) -> None:
+    clock = HandClock()
+    clock.wall = 1_700_000_000 * NS_PER_S
+    first = boot_by_clock(clock)
+    for _ in range(2):
+        clock.wall, clock.counter = clock.wall + up_s * NS_PER_S, clock.counter + up_s * NS_PER_S
+        assert boot_by_clock(clock) == first
+    clock.wall, clock.counter = clock.wall + 25 * NS_PER_S, clock.counter + NS_PER_S
+    assert boot_by_clock(clock) != first, "the machine was off for a moment, and has been up for longer than before"
 
 
 # -- background -------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,21 @@ async def test_stopping_cancels_open_orders_and_waits_until_they_are_final(world
     assert order.state is OrderState.CANCELLED
     assert not world.exchange_orders(open_only=True)
     assert bot.remaining() == []
+
+
+async def test_a_command_to_an_earlier_run_is_dropped_and_the_user_is_told(world: World) -> None:
+    bot = await world.start()
+    await world.crash(bot)
+    folder = StateFolder(world.folder / "state")
+    taken = commands.leave(folder, "stop")
+    commands.take(folder)
+    commands.answer(folder, taken, ok=True, text="its sender has stopped waiting")
+    commands.leave(folder, "set", strategy="p", name="size", value="0.5")
+    again = await world.start()
+    assert not list(folder.commands.iterdir())
+    assert "commands to an earlier run, which did not obey them, are dropped: set" in told(again)
+    async with kept(again):
+        assert await asked(world, "set", strategy="p", name="size", value="0.02") == "p.size is 0.02"
 
 
 async def test_an_internal_error_stops_the_bot_but_its_orders_are_still_cancelled(
@@ -173,6 +189,75 @@ async def test_a_parameter_set_at_run_time_survives_a_restart(world: World) -> N
     bot.journal.parameter("p", "size", 0.5, bot.driver.now())
     await world.crash(bot)
     assert puppet(await world.start()).size == 0.5
+
+
+async def started_after_set(world: World, old: str, new: str, file: str = "world.yaml") -> Bot:
+    """Set ``size`` by hand to 5, then replace a text in the configuration or in the strategy and start again."""
+    bot = await world.start()
+    async with kept(bot):
+        await asked(world, "set", strategy="p", name="size", value=5.0)
+    await world.crash(bot)
+    return await changed(world, old, new, file)
+
+
+async def changed(world: World, old: str, new: str, file: str = "world.yaml") -> Bot:
+    path = world.folder / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    bot = await world.start()
+    await world.crash(bot)
+    return bot
+
+
+async def test_each_start_tells_which_parameters_differ_from_the_configuration(world: World) -> None:
+    bot = await started_after_set(world, "name: world", "name: world")
+    for _ in range(2):
+        assert puppet(bot).size == 5.0
+        assert re.search(
+            r"p\.size is 5\.0, set by hand on \d{4}-\S+; the configuration says 0\.01\. "
+            r"`botkit set CONFIG p\.size=0\.01` returns to it",
+            told(bot),
+        )
+        bot = await world.start()
+        await world.crash(bot)
+
+
+async def test_a_newer_value_in_the_configuration_ends_the_one_set_by_hand(world: World) -> None:
+    bot = await started_after_set(world, "pair: btc_usdt}", "pair: btc_usdt, size: 0.002}")
+    assert puppet(bot).size == 0.002
+    assert "p.size is 0.002, as the configuration now says; it was set to 5.0 by hand on" in told(bot)
+    bot = await changed(world, ", size: 0.002}", "}")
+    assert puppet(bot).size == 0.01, "what has ended does not return with the earlier configuration"
+    assert "p.size" not in told(bot)
+
+
+async def test_a_value_set_by_hand_under_an_older_version_is_told(world: World) -> None:
+    bot = await world.start()
+    bot.journal.parameter("p", "size", 5.0, bot.driver.now())  # older versions did not record the configuration's value
+    await world.crash(bot)
+    bot = await changed(world, "pair: btc_usdt}", "pair: btc_usdt, size: 0.002}")
+    assert puppet(bot).size == 5.0
+    assert "the configuration says 0.002. `botkit set CONFIG p.size=0.002` returns to it" in told(bot)
+
+
+@pytest.mark.parametrize(
+    ("declared", "name", "why"),
+    [
+        ("size: float = param(0.01, gt=0, lt=1, live=True)", "size", "p.size: must be below 1, not 5"),
+        ("lot: float = param(0.01, gt=0, live=True)", "lot", "p has no parameter 'size'; it has pair, lot, fixed"),
+        ("size: float = param(0.01, gt=0)", "size", "p.size cannot be changed while running"),
+    ],
+)
+async def test_a_value_set_by_hand_that_the_strategy_no_longer_allows_is_told_and_ignored(
+    world: World, declared: str, name: str, why: str
+) -> None:
+    bot = await started_after_set(
+        world, "size: float = param(0.01, gt=0, live=True)", declared, file="plugins/puppet.py"
+    )
+    assert getattr(puppet(bot), name) == 0.01
+    assert "p.size was set to 5.0 by hand on" in told(bot)
+    assert f"which is ignored from now on: {why}" in told(bot)
+    assert ("; it is 0.01, as configured" in told(bot)) == (name == "size")
 
 
 async def test_a_halt_cancels_orders_and_survives_a_restart_and_only_a_resume_lifts_it(world: World) -> None:
@@ -572,3 +657,25 @@ async def test_a_book_that_arrives_during_a_turn_is_not_processed_within_it(
     bot.driver.sink(books[0])
     await until(lambda: len(seen) == 2)
     assert turns[1] == turns[0] + 1
+
+
+def test_the_pairs_of_one_coin_are_one_holding_in_the_summary() -> None:
+    summary: dict[str, Any] = {
+        "name": "maker", "currency": "usdt", "orders": 0, "fills": 0, "refused": 0, "pnl": None, "strategies": {},
+        "open": [], "halted": None,
+        "positions": {"mm btc_usdt": 0.4, "mm btc_twd": -0.01821789, "mm eth_usdt": 2.0, "other btc_usdt": 0.0},
+    }  # fmt: skip
+    assert summary_lines(summary)[1:] == [
+        "  holds 0.38178211 btc (mm: 0.4 in btc_usdt, -0.01821789 in btc_twd)",
+        "  holds 2 eth (mm: eth_usdt)",
+    ]
+
+
+async def test_quotes_that_a_halted_bot_refuses_are_not_counted_as_orders(world: World) -> None:
+    bot = await world.start()
+    bot.latch.set("panic", "by hand")
+    for number, price in enumerate((50_000, 50_001, 50_002), 1):
+        puppet(bot).quote("btc_usdt", bids=[(price, 0.01)])
+        bot.driver.wake()
+        await until(lambda number=number: sum(bot.view.strategies()[0].refusals.values()) == number)
+    assert bot.view.strategies()[0].orders == 0

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from botkit.live.limits.leases import LEASE
+from botkit.live.limits.leases import LEASE, Predecessor
 from botkit.live.limits.ledger import DEAD_AFTER
+from botkit.live.limits.protocol import AskUsage
 from botkit.model.clock import NS_PER_S
 from botkit.model.limits import LimitTable
 from tests.live.shared_world import LATEST_ACCEPT_NS, TIMEOUT_NS, LoopClock, Process, Server, VirtualLoop, run_virtually
@@ -418,3 +419,32 @@ def test_requests_with_unknown_outcomes_are_reported_again_to_a_ledger_that_lost
 
     run_virtually(main)
     assert exceeded(arrivals, limits) == []
+
+
+def test_requests_of_an_earlier_run_are_reported_again_to_a_ledger_that_replaces_the_one_that_counted_them() -> None:
+    limits = table(create_order=(10, 60))
+    arrivals: dict[str, list[int]] = {}
+
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        first = Process("first", limits, server, loop, arrivals, seed=1)
+        await first.start()
+        first.create(6)
+        while len(first.journal) < 6 or any(sent.answered is None for sent in first.journal.values()):
+            await asyncio.sleep(0.1)
+        first.die()
+        second = Process("second", limits, server, loop, arrivals, seed=2)
+        second.shared.on_join = second._joined
+        await second.shared.start()
+        sent = list(first.journal.values())
+        ledger, holder = first._identity
+        await second.shared.succeed(Predecessor(ledger=ledger, holder=holder, sent=sent))
+        server.lose()
+        while second._identity[0] != server.ledger.id:
+            await asyncio.sleep(0.1)
+        second.router.cool_down(sent, second._clock.now())
+        await asyncio.sleep(1)
+        held = {one.key: one.held for one in server.apply(AskUsage()).usage}
+        assert {held[key] for key in held if "create_order" in key} == {6}
+
+    run_virtually(main)

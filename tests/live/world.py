@@ -226,7 +226,10 @@ async def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
     is_virtual = isinstance(asyncio.get_running_loop(), VirtualLoop)
     async with asyncio.timeout(timeout_s if is_virtual else max(timeout_s, PATIENCE_S)):
         while not condition():
-            await asyncio.sleep(0.005)
+            if is_virtual:
+                await asyncio.sleep(0.005)
+            else:  # less often, because looking at an exchange with many orders costs a few milliseconds
+                await asyncio.sleep(0.02)
 
 
 async def settled(order: Order) -> None:

@@ -153,3 +153,9 @@ class PageBrowser(Browser):
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Call a method of the browser's debugging protocol directly."""
         return self._call(method, **params)
+
+
+def gain(browser: PageBrowser) -> bool:
+    """Return whether gains are shown in red, the color of serious warnings."""
+    style = "getComputedStyle(document.documentElement).getPropertyValue"
+    return bool(browser.run(f"{style}('--gain') === {style}('--grave')"))

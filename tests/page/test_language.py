@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.page.pages import PageBrowser, run_bot, write_bot
+from tests.page.pages import PageBrowser, gain, run_bot, write_bot
 from tests.report.english import english_left
 
 #: names and texts that the bot in these tests defines itself
@@ -31,12 +31,6 @@ def chinese(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     config = write_bot(folder, more="page: {control: true}")
     with run_bot(folder / "state", [config], "--lang", "zh-TW") as started:
         yield started.line("page at ")
-
-
-def gain(browser: PageBrowser) -> bool:
-    """Return whether gains are shown in red, the color of serious warnings."""
-    style = "getComputedStyle(document.documentElement).getPropertyValue"
-    return bool(browser.run(f"{style}('--gain') === {style}('--grave')"))
 
 
 def test_all_text_on_the_page_is_in_chinese(browser: PageBrowser, chinese: str) -> None:
@@ -83,12 +77,6 @@ def test_gains_are_red_in_taiwan_and_a_button_swaps_the_colors(browser: PageBrow
     browser.visit(chinese)
     assert not gain(browser), "the browser remembers it"
     browser.run("localStorage.clear()")
-
-
-def test_gains_are_green_on_the_english_page(browser: PageBrowser, address: str) -> None:
-    browser.visit(address)
-    assert not gain(browser)
-    assert browser.text("#up") == "Green up"
 
 
 def test_the_log_file_is_shown_untranslated(tmp_path: Path, browser: PageBrowser) -> None:

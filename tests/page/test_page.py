@@ -6,7 +6,7 @@ import re
 from decimal import Decimal
 from urllib.parse import urlsplit
 
-from tests.page.pages import PageBrowser
+from tests.page.pages import PageBrowser, gain
 
 #: the number of panes in the price chart: each pane has four canvases, and the time scale has fewer
 PANES = "[...document.querySelectorAll('#price tr')].filter((e) => e.querySelectorAll('canvas').length === 4).length"
@@ -55,3 +55,9 @@ def test_the_token_is_removed_from_the_address(browser: PageBrowser, address: st
     assert browser.run("sessionStorage.getItem('botkit-token')") == urlsplit(address).fragment.removeprefix("token=")
     assert browser.run("document.cookie") == ""
     assert browser.run("localStorage.length") == 0
+
+
+def test_gains_are_green_on_the_english_page(browser: PageBrowser, address: str) -> None:
+    browser.visit(address)
+    assert not gain(browser)
+    assert browser.text("#up") == "Green up"

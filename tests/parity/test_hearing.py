@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,23 +13,26 @@ from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.model.columns import TradeColumns
 from botkit.tape.tape import Tape
 from tests.parity.random_runs import compare
-from tests.parity.tapes import FRAMES, TAPES, ParityTape, parity_tape
+from tests.parity.tapes import FRAMES, ParityTape, parity_tape
 
 #: seeds by tape; each seed differed from its backtest in the past, or covers a different kind of run
 SEEDS = {"frames": (1, 26), "bundled": (4, 17), "bursts": (0, 2, 3), "cascades": (0, 4, 23)}
 
 
 @pytest.fixture(scope="module")
-def tapes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ParityTape | None]:
+def tapes(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ParityTape | None]:
+    """Return a function that returns a tape by name. A tape is written when a test first needs it, because several
+    workers share the tests of this file.
+    """
     folder = tmp_path_factory.mktemp("hearing")
-    return {name: parity_tape(name, folder) for name in TAPES}
+    return lambda name: parity_tape(name, folder)
 
 
 @pytest.mark.parametrize(("name", "seed"), [(name, seed) for name, seeds in SEEDS.items() for seed in seeds])
 async def test_a_strategy_that_receives_trades_makes_identical_decisions_over_the_wire_and_in_a_backtest(
-    tapes: dict[str, ParityTape | None], tmp_path: Path, name: str, seed: int
+    tapes: Callable[[str], ParityTape | None], tmp_path: Path, name: str, seed: int
 ) -> None:
-    tape = tapes[name]
+    tape = tapes(name)
     if tape is None:
         pytest.skip(f"{FRAMES} is not there")
     found = await compare(seed, tape, tmp_path)
@@ -41,9 +45,9 @@ async def test_a_strategy_that_receives_trades_makes_identical_decisions_over_th
 
 @pytest.mark.parametrize("name", ["bursts", "cascades"])
 def test_generated_tapes_have_over_a_hundred_simultaneous_trades(
-    tapes: dict[str, ParityTape | None], name: str
+    tapes: Callable[[str], ParityTape | None], name: str
 ) -> None:
-    tape = tapes[name]
+    tape = tapes(name)
     assert tape is not None
     large, amid_book = Counter[str](), 0
     opened = Tape.open(tape.path, packaged_pairs())

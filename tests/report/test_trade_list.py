@@ -65,7 +65,7 @@ def made_trades(base: BacktestResult, number: int) -> list[ClosedTrade]:
 
 @pytest.fixture(scope="module")
 def result() -> BacktestResult:
-    base = sample_result(days=5, orders=60)
+    base = sample_result(days=2, orders=60)
     return msgspec.structs.replace(base, trades=made_trades(base, 120))
 
 

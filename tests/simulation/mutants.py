@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from botkit.compiled import SOURCES
 from tests.simulation import branches
 from tests.simulation.plan import Plan, draw, features
 from tests.simulation.sources import Stale, codes_of, differs, functions_of
@@ -32,6 +33,17 @@ class Mutant:
     layer: str = "core"
     #: only plans with one of these features (`tests.simulation.plan.features`) can find the mutant; empty: any plan can
     needs: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The module's source file within the checkout."""
+        return f"{self.module.replace('.', '/')}.py"
+
+    def changed(self, source: str) -> str:
+        """Return the module's source with the fault. Raises Stale."""
+        if source.count(self.before) != 1:
+            raise Stale(f"{self.name}: {self.module} has its text {source.count(self.before)} times")
+        return source.replace(self.before, self.after)
 
 
 MUTANTS = (
@@ -344,9 +356,7 @@ def applied(mutant: Mutant) -> Iterator[None]:
     module = importlib.import_module(mutant.module)
     assert module.__file__ is not None
     source = Path(module.__file__).read_text(encoding="utf-8")
-    if source.count(mutant.before) != 1:
-        raise Stale(f"{mutant.name}: {mutant.module} has its text {source.count(mutant.before)} times")
-    changed = compile(source.replace(mutant.before, mutant.after), module.__file__, "exec")
+    changed = compile(mutant.changed(source), module.__file__, "exec")
     fresh = codes_of(changed)
     was = codes_of(compile(source, module.__file__, "exec"))
     touched = {name for name, code in fresh.items() if name in was and differs(code, was[name])}
@@ -365,21 +375,29 @@ def applied(mutant: Mutant) -> Iterator[None]:
             function.__code__ = code
 
 
-def hunt(seeds: int, first: int, part: str, run: Callable[[Plan], str]) -> int:
+def chosen(part: str) -> list[Mutant]:
+    """Return the mutants in one part of the product, or those with the text in their names; all without a text."""
+    return [mutant for mutant in MUTANTS if part in ("", mutant.part) or part in mutant.name]
+
+
+def hunt(seeds: int, first: int, part: str, run: Callable[[Plan], str], planted: str = "") -> int:
     """Search for each mutant, or for the mutants in one part of the product, with up to ``seeds`` seeds, and print how
     many seeds each search required. Return 1 if a mutant survived.
 
-    Seeds whose plans lack a feature required by the mutant are skipped and not counted.
+    Seeds whose plans lack a feature required by the mutant are skipped and not counted. ``planted`` is the SHA-256 of
+    the source from which a mutant's compiled module was built; without it, mutants in compiled modules are skipped.
     """
     lived = 0
-    for mutant in MUTANTS:
-        if part not in ("", mutant.part) and part not in mutant.name:
-            continue
+    for mutant in chosen(part):
+        planting = applied(mutant)
         if branches.is_compiled(importlib.import_module(mutant.module)):
-            print(f"{mutant.part:10} {mutant.name}: not planted, {mutant.module} is compiled", flush=True)
-            continue
+            if not planted:
+                print(f"{mutant.part:10} {mutant.name}: not planted, {mutant.module} is compiled", flush=True)
+                continue
+            assert SOURCES[mutant.path] == planted, f"{mutant.module} was compiled from another source"
+            planting = contextlib.nullcontext()
         found, count, seed = "", 0, first - 1
-        with applied(mutant):
+        with planting:
             while not found and count < seeds:
                 seed += 1
                 plan = draw(seed, mutant.layer)  # type: ignore[arg-type]

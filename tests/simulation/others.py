@@ -58,7 +58,8 @@ class BrokerBeside:
         # a broker exits when no bot uses it, and the next bot that needs a broker starts one
         folder, clock = BrokerFolder(self.folder, by_port=False), VirtualClock(self._run.loop)
         while True:
-            await Broker(folder, REAL_DISK.files, clock.counter_ns, Random(f"broker {self._count}")).serve()
+            random = Random(f"broker {self._count}")
+            await Broker(folder, REAL_DISK.files, clock.counter_ns, random, "the only boot").serve()
 
     def kill(self) -> None:
         """Kill the broker as kill -9 does."""
@@ -78,6 +79,8 @@ class SecondBot:
         self._lives = 0
         self._followed: Followed | None = None
         self._stops = False
+        #: True if a start was refused in the calm because the main bot's claim was not up to date yet
+        self.has_waited = False
 
     @property
     def _journal(self) -> Path:
@@ -146,6 +149,7 @@ class SecondBot:
         except BotkitError as error:
             run.tell(f"{life.process.name} did not start: {error}")
             life.ended = "refused"
+            self.has_waited |= run.is_calm and "belongs to the bot" in str(error)
             return
         life.bot = bot
         run.tell(f"{life.process.name} trades")

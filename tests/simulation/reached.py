@@ -37,7 +37,7 @@ _HEARD: Final = {
     "was lost": "a stream was lost",
     "reconciled with the exchange again": "reconciling failed, and came through at last",
     "cannot be reconciled": "reconciling failed three times in a row",
-    "entered or left the account outside": "a balance was adopted",
+    "the account outside this bot": "a balance was adopted",
     "halted": "a halt",
 }
 

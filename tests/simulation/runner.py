@@ -5,6 +5,7 @@ python -m tests.simulation --layer core --from 1000 --seeds 200 --jobs 2
 python -m tests.simulation --minutes 30                                    as many seeds as fit
 python -m tests.simulation --seeds 200000 --jobs 2 --resume core.jsonl     in pieces; run again to continue
 python -m tests.simulation --seed 17 --story                               one seed, with all events
+python -m tests.simulation --compiled --seeds 50                           over the compiled form, in a copy
 python -m tests.simulation --replay FILE                                   a saved plan, such as a regression test
 python -m tests.simulation --shrink 17                                     shorten a broken seed's plan and save it
 """
@@ -111,9 +112,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--mutants", action="store_true", help="plant faults, and check that each is caught within --seeds"
     )
     parser.add_argument("--part", default="", help="with --mutants: those of one part, such as guard, or of one name")
+    parser.add_argument(
+        "--compiled", nargs="?", const="", metavar="FOLDER",
+        help="run the same over a compiled copy of this checkout; the folder keeps what was compiled for the next time",
+    )  # fmt: skip
+    parser.add_argument("--planted", default="", help=argparse.SUPPRESS)
     parser.add_argument("--keep", type=Path, help="with --shrink: the file for the short plan")
     options = parser.parse_args(arguments)
     layer: Layer = options.layer
+    if options.compiled is not None:
+        if options.resume is not None or options.shrink is not None:
+            parser.error("--resume and --shrink keep files in the checkout, which --compiled leaves alone")
+        return _over_compiled(options, list(sys.argv[1:] if arguments is None else arguments))
     if options.replay is not None or options.seed is not None:
         is_long = True if options.long else None
         plan = draw(options.seed, layer, is_long=is_long) if options.replay is None else read_plan(options.replay)
@@ -123,9 +133,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return shrink_seed(options.shrink, layer, options.keep)
     if options.mutants:
-        return hunt(options.seeds or 50, options.first, options.part, lambda plan: run_plan(plan).broken)
+        return hunt(
+            options.seeds or 50, options.first, options.part, lambda plan: run_plan(plan).broken, options.planted
+        )
     count = options.seeds or (20 if options.minutes is None else 10**9)
     return _long(options.first, count, layer, options.jobs, options.minutes, Kept(options.resume))
+
+
+def _over_compiled(options: argparse.Namespace, arguments: list[str]) -> int:
+    """Run the command over a compiled copy."""
+    from tests.simulation.compiled import CompiledCopy, hunt_compiled
+
+    with tempfile.TemporaryDirectory(prefix="botkit-compiled-") as folder:
+        copy = CompiledCopy(Path(options.compiled or folder).absolute())
+        if options.mutants:
+            return hunt_compiled(copy, options.seeds or 50, options.first, options.part)
+        copy.compile({})
+        at = next(i for i, word in enumerate(arguments) if word.startswith("--compiled"))
+        has_folder = bool(options.compiled) and "=" not in arguments[at]
+        return copy.run(["-m", "tests.simulation", *arguments[:at], *arguments[at + 1 + has_folder :]]).returncode
 
 
 def _long(first: int, seeds: int, layer: Layer, jobs: int, minutes: float | None, kept: Kept) -> int:

@@ -103,7 +103,8 @@ class Terminal:
 
     async def _serve_broker(self) -> None:
         while True:  # a broker exits when it is idle, and the next command starts another one
-            await Broker(self._broker, REAL_DISK.files, self.loop.machine_clock.counter_ns, Random(1)).serve()
+            clock = self.loop.machine_clock
+            await Broker(self._broker, REAL_DISK.files, clock.counter_ns, Random(1), "the only boot").serve()
 
 
 class TerminalLoop(MachineLoop):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from botkit.model.pairs import Pair
 from botkit.tape.parquet import COLUMNS, join, kind_of
 from botkit.tape.tape import Tape
 from botkit.tape.writer import GROUP_ROWS, TapeWriter
+from tests.backtest_world import ROOT
 
 DAY_S = 86_400
 S = 10**9
@@ -241,3 +244,17 @@ def test_a_manifest_that_refers_to_files_outside_the_tape_is_refused(
     manifest.write_bytes(msgspec.json.encode(document))
     with pytest.raises(DataError, match="is outside the tape"):
         Tape.open(root, pairs)
+
+
+def test_writing_and_reading_a_tape_does_not_load_pandas(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from botkit.exchange.bitopro.facts import packaged_pairs\n"
+        "from botkit.tape.tape import Tape\n"
+        "from botkit.testing.trial_market import write_market\n"
+        f"pairs, folder = packaged_pairs(), Path({str(tmp_path / 'tape')!r})\n"
+        "write_market(folder, {pairs['btc_twd']: [1_000_000.0, 1_000_100.0]}, 60)\n"
+        "assert list(Tape.open(folder, pairs).read('btc_twd', 'books'))\n"
+        "assert 'pandas' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)

@@ -15,7 +15,7 @@ mode: `open` divides an account without a journal, and from then on the journale
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from botkit.engine.money.balance_check import BalanceCheck
@@ -142,16 +142,17 @@ class Portfolio:
                 name: {str(pair): position.state() for pair, position in stake.positions.items()}
                 for name, stake in stakes.items()
             },
-            "flows": {
-                name: dict(stake.flows) for name, stake in self._stakes.present.items() if stake.flows is not None
-            },
+            "flows": {name: dict(stake.flows) for name, stake in stakes.items() if stake.flows is not None},
             **self.days.state(),
             **({"peaks": self.peaks.state()} if self.peaks.baselines else {}),
             "rounding": self.balances.rounding_units,
         }
 
-    def restore(self, state: Mapping[str, Any], *, starting: bool = True) -> None:
+    def restore(self, state: Mapping[str, Any], *, starting: bool = True, orders: Iterable[Order] = ()) -> None:
         """Restore the result of `state` from an earlier run. Raises ConfigError if the configured capital changed.
+
+        ``orders`` are the orders of that run that are still followed. Their strategies keep their positions, even those
+        that are no longer configured and have no money of their own.
 
         Use ``starting=False`` to change the books of a stopped bot: the configured capital is then not checked, and new
         strategies wait for the next start.
@@ -163,7 +164,11 @@ class Portfolio:
         self.ledger.restore(state["ledger"])
         for name in self.capital.given:
             if name not in self._stakes.present:
-                self._stakes.depart(name)
+                self._stakes.depart(name, name)
+        for order in orders:
+            self.valuation.add(order.pair)
+            if self._stakes.find(order.strategy) is None:
+                self._stakes.depart(order.strategy, POOL, shared=order.strategy in state["flows"])
         for name, positions in state["positions"].items():
             stake = self._stakes.find(name)
             for pair, figures in positions.items() if stake is not None else ():
@@ -173,7 +178,7 @@ class Portfolio:
                         list(figures) if len(figures) > 5 else [*figures, self._given_before(name, cell.pair, figures)]
                     )
         for name, flows in state["flows"].items():
-            stake = self._stakes.present.get(name)
+            stake = self._stakes.find(name)
             if stake is not None and stake.flows is not None:
                 stake.flows.update(flows)
         self.days.restore(state, self._stakes.present)
@@ -234,7 +239,7 @@ class Portfolio:
 
         Returns the missing amount, if any; the order's fills are booked in any case.
         """
-        stake = self._stakes.present[order.strategy]
+        stake = self._stakes.known[order.strategy]
         is_sell = order.side is SELL
         currency = order.pair.base if is_sell else order.pair.quote
         need = required_units(order) - self.ledger.locks.get(order.client_id, 0)
@@ -247,7 +252,7 @@ class Portfolio:
         """Release the rest of a final order's lock. A second call does nothing."""
         if order.client_id not in self.ledger.locks:
             return
-        stake = self._stakes.present[order.strategy]
+        stake = self._stakes.known[order.strategy]
         pair = order.pair
         if order.side is BUY:
             self.ledger.unlock(stake.part, order.client_id, pair.quote)
@@ -263,7 +268,7 @@ class Portfolio:
         not cover the fill (a late fill of an abandoned order), the fill is still booked, and the other parts gain a
         claim on the strategy.
         """
-        stake = self._stakes.present[order.strategy]
+        stake = self._stakes.known[order.strategy]
         pair = order.pair
         lots, ticks, fee, fee_currency = report.lots, report.price_ticks, report.fee_units, report.fee_currency
         assert lots > 0, report

@@ -40,28 +40,31 @@ class Stake:
 class Stakes:
     """The stakes of all strategies, by name in configuration order."""
 
-    __slots__ = ("_ledger", "_valuation", "departed", "present")
+    __slots__ = ("_ledger", "_valuation", "departed", "known", "present")
 
     def __init__(self, ledger: AccountLedger, valuation: Valuation) -> None:
         self._ledger = ledger
         self._valuation = valuation
         self.present: dict[str, Stake] = {}
-        #: strategies with a sub-account that are no longer configured; they keep their money until it is taken back
+        #: strategies that are no longer configured: those with a sub-account, which keep their money until it is taken
+        #: back, and those with orders
         self.departed: dict[str, Stake] = {}
+        #: the stakes of both
+        self.known: dict[str, Stake] = {}
 
     def add(self, name: str, part: str, *, shared: bool) -> Stake:
         """Add a configured strategy, with the part of the ledger from which it spends."""
         assert name not in self.present, name
-        stake = self.present[name] = Stake(name, self._ledger.part(part), shared)
+        stake = self.present[name] = self.known[name] = Stake(name, self._ledger.part(part), shared)
         return stake
 
-    def depart(self, name: str) -> None:
-        """Mark a strategy that has a sub-account as no longer configured."""
-        self.departed[name] = Stake(name, self._ledger.part(name), shared=False)
+    def depart(self, name: str, part: str, *, shared: bool = False) -> None:
+        """Mark a strategy as no longer configured. ``part`` is the part of the ledger from which it spent."""
+        self.departed[name] = self.known[name] = Stake(name, self._ledger.part(part), shared)
 
     def find(self, name: str) -> Stake | None:
         """Return a strategy's stake, whether or not it is still configured, or None if the name is unknown."""
-        return self.present.get(name) or self.departed.get(name)
+        return self.known.get(name)
 
     def everybody(self) -> dict[str, Stake]:
         """Return all stakes, starting with those of strategies that are no longer configured."""

@@ -233,7 +233,6 @@ class OrderDesk:
                 self._creates[request.id] = (order,)
             elif type(request) is CancelOrder:
                 own = orders.get(request.client_id)
-                # a cancel of an orphan is not in `_cancels`; the code that requested it receives the response
                 if own is not None:
                     self._cancels[request.id] = (own,)
             else:
@@ -503,6 +502,20 @@ class OrderDesk:
             self.follow_expiry(order, now)
         elif order.cancel_requested or order.expires is not None:
             self.follow_ups.at(order, max(now, order.expires or now) if not order.cancel_requested else now)
+
+    def let_go(self, order: Order, now: Nanos, reason: str) -> None:
+        """Stop following an order that stays open at the exchange. Its later reports are those of a foreign order."""
+        client_id = order.client_id
+        self.resolution.settled(order, now)
+        if order.state not in FINAL_STATES:
+            # only the journal keeps this state; here, it ends the reads of the order that are under way
+            order.state, order.updated, order.reason = OrderState.ABSENT, now, reason
+            self._portfolio.release(order)
+            self._risk.order_closed(order)
+            self._open[order.strategy].pop(client_id, None)
+            self._final_reports.pop(client_id, None)
+            self.follow_ups.forget(order)
+        self._table.drop(order)
 
     # -- states ---------------------------------------------------------------------------------------------------
 

@@ -267,8 +267,11 @@ class OrderEntry:
                 is_quote=is_quote,
             )
         )
-        self._record.orders_count += 1
-        return self._desk.place(order, None, now)
+        self._desk.place(order, None, now)
+        # a bot that is halted refuses the same quotes a hundred times a second
+        if not order.is_refused:
+            self._record.orders_count += 1
+        return order
 
     # -- existing orders ----------------------------------------------------------------------------------------------
 

@@ -130,16 +130,17 @@ class Protector:
                 self.again[id(watch)] = watch
 
     def _is_held_back(self, watch: _Watch, order: Order) -> bool:
-        """Return True if neither this exit nor an earlier exit with the same timestamp could be sent.
+        """Return True if neither this exit nor another exit shortly before could be sent.
 
         After the first unsent exit, a second attempt may follow immediately, as a limit order where no market order is
-        allowed. A problem that blocks both attempts, such as a journal that cannot be written, would block any number
-        of further attempts.
+        allowed. A problem that blocks both attempts, such as a journal that cannot be written or a bot that must first
+        be reconciled, would block any number of further attempts. In a live bot, some microseconds pass between two
+        attempts.
         """
         if order.state is not OrderState.NOT_SENT:
             return False
         before, watch.held_at = watch.held_at, self._clock.now
-        return before == watch.held_at
+        return before is not None and watch.held_at - before < _RETRY_AFTER
 
     def settle(self) -> None:
         """Continue to close positions whose coins are free again."""

@@ -68,7 +68,11 @@ class OrderTable:
             if order.state in FINAL_STATES and (order.updated < time or not order.sent)
         ]
         for order in old:
-            del self.by_client_id[order.client_id]
-            self.by_order_id.pop(order.order_id, None)
-            self.executions.pop(order.client_id, None)
+            self.drop(order)
         return old
+
+    def drop(self, order: Order) -> None:
+        """Drop an order, so that its reports are no longer recognised."""
+        del self.by_client_id[order.client_id]
+        self.by_order_id.pop(order.order_id, None)
+        self.executions.pop(order.client_id, None)

@@ -7,7 +7,7 @@ review takes no longer with a hundred open orders than with one. Loss limits are
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -147,7 +147,8 @@ class RiskDesk:
         counts = {name: whole if len(names) == 1 else _Counts() for name in names}
         self._bot = _View(self, None, portfolio, whole)
         self._views = {name: _View(self, name, portfolio, counts[name]) for name in names}
-        self._counts = {name: tuple({own, whole}) for name, own in counts.items()}
+        # an order of a strategy that is no longer configured counts for the bot alone
+        self._counts = defaultdict(lambda: (whole,), {name: tuple({own, whole}) for name, own in counts.items()})
         self._pending: dict[int, int] = {}  # unfilled lots, by client id
         #: market buys from an earlier run, whose lots are unknown until there is a price
         self._unpriced: dict[int, Order] = {}

@@ -32,6 +32,7 @@ from typing import Any, ClassVar, Final, Literal, TypeVar, overload
 import msgspec
 
 from botkit.errors import ConfigError, PluginError
+from botkit.model.listed_pairs import ListedPairs
 from botkit.model.money import Number, to_decimal
 from botkit.model.pairs import Pair
 
@@ -578,6 +579,8 @@ def _pair(name: str, value: Any, pairs: Mapping[str, Pair] | None) -> Any:
     base, _, quote = plain.partition("_")
     meant = next((text for text in (plain, f"{quote}_{base}") if text in pairs), None)
     hint = f"; did you mean {meant}?" if meant else _did_you_mean(plain, pairs)
+    if isinstance(pairs, ListedPairs) and plain in pairs.left_out:
+        raise ParameterError(name, f"{plain} cannot be traded: {pairs.left_out[plain]}")
     raise ParameterError(name, f"{value!r} is not a pair of the exchange{hint}")
 
 
@@ -606,7 +609,15 @@ def set_live_parameter(strategy: object, label: str, name: str, value: Any, pair
     Returns the checked value. ``label`` is the strategy's name in the configuration. Raises ValueError with the reason
     if the parameter cannot be set.
     """
-    parameters = parameters_of(type(strategy))
+    checked = check_live_parameter(parameters_of(type(strategy)), label, name, value, pairs)
+    setattr(strategy, name, checked)
+    return checked
+
+
+def check_live_parameter(
+    parameters: Mapping[str, Parameter], label: str, name: str, value: Any, pairs: Mapping[str, Pair] | None
+) -> Any:
+    """Return the value that `set_live_parameter` would set. Raises ValueError like it."""
     parameter = parameters.get(name)
     if parameter is None:
         raise ValueError(f"{label} has no parameter {name!r}; it has {', '.join(parameters)}")
@@ -615,8 +626,6 @@ def set_live_parameter(strategy: object, label: str, name: str, value: Any, pair
         hint = f"only {', '.join(live)} can" if live else "none of its parameters can"
         raise ValueError(f"{label}.{name} cannot be changed while running; {hint} (declare it with live=True)")
     try:
-        checked = check_value(parameter, value, pairs)
+        return check_value(parameter, value, pairs)
     except ParameterError as error:
         raise ValueError(f"{label}.{name}: {error.message}") from None
-    setattr(strategy, name, checked)
-    return checked

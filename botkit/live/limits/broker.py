@@ -3,8 +3,8 @@
 The first bot starts the broker (`broker_client`). The broker exits when no bot has used it for a while. Bots connect
 over a Unix socket in a folder that only the user may open. On Windows they connect over a loopback port, with a token
 from a file in a folder with the same restriction. The complete ledger is saved before a change is acknowledged, so the
-replacement for a killed broker starts with the same state. A ledger that cannot be read, or is older than the last
-boot, is treated as lost.
+replacement for a killed broker starts with the same state. A ledger that cannot be read, or was written before the
+machine's last boot, is treated as lost.
 
 A message is a four-byte length followed by msgpack.
 """
@@ -23,6 +23,7 @@ from random import Random
 import msgspec
 import platformdirs
 
+from botkit.live.disk import remove_unfinished
 from botkit.live.limits.ledger import SlotLedger, new_ledger
 from botkit.live.limits.protocol import AskUsage, Join, Leave, LedgerReply, Message, Sync
 from botkit.live.ports import Files
@@ -52,8 +53,15 @@ class Port(msgspec.Struct):
     token: str
 
 
+class SavedLedger(msgspec.Struct, array_like=True):
+    """The ledger's file. ``boot`` identifies the boot of the machine during which it was written."""
+
+    boot: str
+    ledger: SlotLedger
+
+
 decode_message = msgspec.msgpack.Decoder(Join | Sync | Leave | AskUsage | Hello).decode
-decode_ledger = msgspec.msgpack.Decoder(SlotLedger).decode
+decode_ledger = msgspec.msgpack.Decoder(SavedLedger).decode
 encode = msgspec.msgpack.Encoder().encode
 
 
@@ -96,11 +104,16 @@ class BrokerFolder:
 class KeptLedger:
     """A ledger that survives the exit of its process."""
 
-    def __init__(self, path: Path, files: Files, now: Callable[[], Nanos], random: Random) -> None:
-        """``now`` returns the time since boot, which keeps counting while the machine sleeps."""
+    def __init__(self, path: Path, files: Files, now: Callable[[], Nanos], random: Random, boot: str) -> None:
+        """``now`` returns the time since boot, which keeps counting while the machine sleeps. ``boot`` identifies the
+        boot.
+        """
         self._path = path
         self._files = files
         self._now = now
+        self._boot = boot
+        #: True until the file's name has reached the disk
+        self._is_new = False
         self.ledger = self._read(random)
 
     def apply(self, message: Message) -> LedgerReply:
@@ -114,8 +127,9 @@ class KeptLedger:
     def _read(self, random: Random) -> SlotLedger:
         now = self._now()
         try:
-            ledger = decode_ledger(self._files.read(self._path))
+            saved = decode_ledger(self._files.read(self._path))
         except FileNotFoundError:
+            self._is_new = True
             return new_ledger(random)  # the ledger was never used, so no window has requests to count
         except (OSError, msgspec.MsgspecError) as error:
             log.warning(
@@ -124,29 +138,35 @@ class KeptLedger:
                 error,
             )
         else:
-            if ledger.now <= now:
-                ledger.keep_alive(now)
-                return ledger
+            if saved.boot == self._boot and saved.ledger.now <= now:
+                saved.ledger.keep_alive(now)
+                return saved.ledger
             # The system was rebooted. It may have been off for any length of time, and the disk may have lost the
-            # latest state.
+            # latest state. The time since boot alone does not tell: a bot that starts with its machine writes a small
+            # one, which the next boot soon passes.
         ledger = new_ledger(random)
         ledger.lose(now)
         return ledger
 
     def _write(self) -> None:
-        # no sync is needed: the system keeps written data even after this process ends
-        self._files.write(self._path, encode(self.ledger), durable=False)
+        # Only the first write needs a sync: the system keeps written data even after this process ends, and after a
+        # power failure the ledger counts as lost, but only if its file is there.
+        self._files.write(self._path, encode(SavedLedger(self._boot, self.ledger)), durable=self._is_new)
+        self._is_new = False
 
 
 class Broker:
     """The server. It has one connection per bot and processes messages in order of arrival."""
 
-    def __init__(self, folder: BrokerFolder, files: Files, now: Callable[[], Nanos], random: Random) -> None:
-        """``random`` generates the token, so it must be unpredictable."""
+    def __init__(self, folder: BrokerFolder, files: Files, now: Callable[[], Nanos], random: Random, boot: str) -> None:
+        """The folder must be locked. ``random`` generates the token, so it must be unpredictable. ``boot`` identifies
+        the machine's boot.
+        """
+        remove_unfinished(files, folder.path, ("ledger", "port"))
         self._folder = folder
         self._files = files
         self._now = now
-        self._ledger = KeptLedger(folder.ledger, files, now, random)
+        self._ledger = KeptLedger(folder.ledger, files, now, random, boot)
         self._token = f"{random.getrandbits(128):032x}"
         self._connections: set[asyncio.StreamWriter] = set()
         self._alone_since = now()

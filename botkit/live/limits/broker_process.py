@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from botkit.live.limits.broker import Broker, BrokerFolder
-from botkit.live.machine import secret_random, this_machine
+from botkit.live.machine import boot_id, secret_random, this_machine
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     try:
         logging.basicConfig(filename=folder.errors, filemode="w", level=logging.WARNING)
-        broker = Broker(folder, machine.disk.files, machine.clock.counter_ns, secret_random())
+        broker = Broker(folder, machine.disk.files, machine.clock.counter_ns, secret_random(), boot_id())
         asyncio.run(broker.serve())
     finally:
         lock.release()

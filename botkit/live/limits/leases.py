@@ -516,6 +516,8 @@ class SharedLimits:
         for lease in self._leases.values():
             self._next_declared = lease.declare(now, self._next_declared)
         reply = await self._link.call(Join(self._holder, self._ledger, self._shared_pools()))
+        if reply.ledger != self._ledger:
+            self._knows_earlier = False
         self._ledger = reply.ledger
         self._number = 0
         self._heard_at = now

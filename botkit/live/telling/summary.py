@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -85,6 +86,27 @@ def _amounts(units_by_currency: Mapping[str, int]) -> dict[str, str]:
     return {currency: format_units(units) for currency, units in units_by_currency.items() if units}
 
 
+def _held(positions: Mapping[str, float]) -> list[str]:
+    """Return what each strategy holds of each coin. Its positions in pairs with the same base are one holding: coins of
+    its capital count in its first pair, and may be sold in another.
+    """
+    by_coin: dict[tuple[str, str], dict[str, float]] = {}
+    for name, amount in positions.items():
+        strategy, _, pair = name.rpartition(" ")
+        if amount:
+            by_coin.setdefault((strategy, pair.partition("_")[0]), {})[pair] = amount
+    found = []
+    for (strategy, coin), pairs in by_coin.items():
+        total = math.fsum(pairs.values())
+        where = next(iter(pairs)) if len(pairs) == 1 else ", ".join(f"{_coins(n)} in {p}" for p, n in pairs.items())
+        found.append(f"{_coins(total)} {coin} ({strategy}: {where})")
+    return found
+
+
+def _coins(amount: float) -> str:
+    return separated(f"{amount:.8f}".rstrip("0").rstrip("."))
+
+
 def standstill_of(strategy: str, halt: str) -> str:
     """Return a sentence about a strategy that is paused or halted, with its remedy."""
     what = "paused" if halt == PAUSED else f"halted: {halt}"
@@ -122,8 +144,7 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
             lines.append(
                 f"  bars of {name}: {bars['different']} of {bars['checked']} differ from the exchange's candles"
             )
-    held = {name: amount for name, amount in summary["positions"].items() if amount}
-    lines += [f"  holds {separated(f'{amount:.8f}'.rstrip('0').rstrip('.'))} ({name})" for name, amount in held.items()]
+    lines += [f"  holds {text}" for text in _held(summary["positions"])]
     lines += [f"  still open: {text}" for text in summary["open"]]
     if "error" in summary:
         lines.append(f"  failed: {summary['error']}")

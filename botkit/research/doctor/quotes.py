@@ -4,7 +4,7 @@ maker's quotes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -89,7 +89,7 @@ def symmetric_quotes(project: Project, result: BacktestResult, middles: Mapping[
     return null
 
 
-def _measured(rows: list[OrderRow], pair: str, middles: LastPrices) -> tuple[float, float] | None:
+def _measured(rows: Sequence[OrderRow], pair: str, middles: LastPrices) -> tuple[float, float] | None:
     """Return the median distance of a pair's limit orders from the mid price, as a fraction, and their median size."""
     own = [row.spec for row in rows if row.sent and row.spec.pair == pair and row.spec.type is OrderType.LIMIT]
     if not own:

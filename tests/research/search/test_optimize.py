@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
 import sys
@@ -24,7 +23,9 @@ from botkit.research.search.pool import ProcessPool
 from botkit.research.search.study import Evaluation, TrialRun
 from botkit.research.search.worker import BenchRecipe
 from tests.backtest_world import run, write_candles, write_config, write_strategy
-from tests.research_world import CROSS, waves
+from tests.research.search.deadly import Deadly
+from tests.research_world import CROSS, waves, write_crossing
+from tests.waiting import wait_for
 
 ASKED = ["--param", "s.fast=3:9:2", "--param", "s.slow=10:40:10", "--objective", "return", "--min-trades", "1"]
 
@@ -144,23 +145,6 @@ def test_pruned_trials_do_not_change_the_results_of_finished_trials(
     for trial in pruned["trials"]:
         if trial["state"] == "done":
             assert trial == whole["trials"][trial["number"]]
-
-
-class Deadly:
-    """A worker that dies at trial ``at``. If ``mark`` is given, it dies only the first time."""
-
-    def __init__(self, at: int, mark: Path | None) -> None:
-        self.at, self.mark = at, mark
-
-    def __call__(self) -> Callable[[TrialRun], Evaluation]:
-        return self.evaluate
-
-    def evaluate(self, job: TrialRun) -> Evaluation:
-        if job.number == self.at and not (self.mark and self.mark.exists()):
-            if self.mark:
-                self.mark.touch()
-            os._exit(9)
-        return Evaluation({"number": job.number}, "")
 
 
 def evaluated(pool: ProcessPool, jobs: Sequence[TrialRun]) -> dict[int, Evaluation]:
@@ -291,9 +275,12 @@ def test_an_interrupted_process_keeps_the_finished_trials(crossing: Path) -> Non
     command += ["s.slow=61:400:1", "--objective", "return", "--jobs", "2"]
     trials = Path("out/test/searches/1/trials.jsonl")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        while not (trials.exists() and len(trials.read_bytes().splitlines()) >= 20):
+
+        def is_under_way() -> bool:
             assert process.poll() is None, process.communicate()
+            return trials.exists() and len(trials.read_bytes().splitlines()) >= 20
+
+        wait_for(is_under_way)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
@@ -366,9 +353,11 @@ def pressed(at: int | None, *arguments: str) -> tuple[int, CtrlC]:
 
 @pytest.mark.parametrize(("jobs", "moments"), [("1", 12), ("2", 4)])
 def test_ctrl_c_at_any_line_of_a_search_exits_with_130_and_keeps_finished_trials(
-    crossing: Path, capsys: pytest.CaptureFixture[str], jobs: str, moments: int
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], jobs: str, moments: int
 ) -> None:
-    asked = ["optimize", str(crossing), *ASKED, "--jobs", jobs, "--trials", "4"]
+    # every call of a traced search is slow, and Ctrl-C is about the search, not the length of its backtests
+    brief = write_crossing(tmp_path, waves(600))
+    asked = ["optimize", str(brief), *ASKED, "--jobs", jobs, "--trials", "4"]
     code, whole = pressed(None, *asked, "--out", "whole")
     assert code == 0
     known = [json.loads(line) for line in Path("whole/trials.jsonl").read_text().splitlines()]

@@ -1,0 +1,180 @@
+"""Orders of strategies that are no longer in the configuration: what they execute is booked, and none is given up
+before its end is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from botkit.emulator import DEFAULT_ACCOUNT
+from botkit.live.bot import Bot
+from botkit.live.notices import Notices
+from botkit.live.start_refused import StartRefused
+from botkit.live.starting import OrphanChoice, start
+from botkit.model.clock import NS_PER_S
+from botkit.model.orders import Order, OrderState
+from tests.live.world import World, make_world, settled, strategy_of, told, until
+
+pytestmark = pytest.mark.virtual_time
+
+_KEPT = '{name: p, use: puppet, capital: {usdt: "60000"}, params: {pair: btc_usdt}}'
+_OWN = '{name: r, use: puppet, capital: {usdt: "40000"}, params: {pair: btc_usdt}}'
+_POOLED = "{name: r, use: puppet, params: {pair: btc_usdt}}"
+_CONFIG = f"""
+name: world
+plugins: [plugins]
+strategies:
+  - {_KEPT}
+  - {_OWN}
+emulator:
+  balances: {{usdt: 100000, btc: 1}}
+"""
+
+
+@pytest.fixture
+async def two(tmp_path: Path) -> AsyncIterator[World]:
+    """A world with two strategies, p and r."""
+    async with make_world(tmp_path, config=_CONFIG) as world:
+        yield world
+
+
+def remove(world: World) -> str:
+    """Remove the strategy r from the configuration, and return the text with it."""
+    text = world.config.read_text()
+    world.config.write_text("\n".join(line for line in text.split("\n") if "name: r" not in line))
+    return text
+
+
+def in_books(bot: Bot) -> dict[str, int]:
+    return {currency: bot.view.money.account[currency] for currency in ("btc", "usdt")}
+
+
+def at_exchange(world: World) -> dict[str, int]:
+    reported = world.emulator.venue.kernel.account(DEFAULT_ACCOUNT.email).balances().balances
+    return {currency: reported[currency][0] for currency in ("btc", "usdt")}
+
+
+async def bought_while_down(world: World) -> Order:
+    """Let the strategy r place an order that the market fills after the bot has crashed."""
+    bot = await world.start()
+    strategy = strategy_of(bot, "r")
+    await until(lambda: strategy.book("btc_usdt").best_ask)
+    order: Order = strategy.buy("btc_usdt", amount=0.01, price=strategy.book("btc_usdt").best_ask - 0.5)
+    bot.driver.wake()
+    await settled(order)
+    await world.crash(bot)
+    await until(lambda: any(row.state is OrderState.FILLED for row in world.exchange_orders()), 30)
+    return order
+
+
+async def sent_while_dying(world: World, arrives_ms: int) -> Order:
+    """Let the strategy r send an order that reaches the exchange only after the bot has crashed."""
+    bot = await world.start()
+    world.emulator.add_fault({"kind": "late_arrival", "where": "create_order", "count": 1, "value": arrives_ms})
+    strategy = strategy_of(bot, "r")
+    order: Order = strategy.buy("btc_usdt", amount=0.01, price=round(strategy.last_price("btc_usdt") / 2))
+    bot.driver.wake()
+    await until(lambda: order.sent)
+    await world.crash(bot)
+    assert not world.exchange_orders()
+    return order
+
+
+@pytest.mark.parametrize("choice", ["cancel", "adopt"])
+@pytest.mark.parametrize("row", [_OWN, _POOLED])
+async def test_fills_of_a_removed_strategy_while_the_bot_was_down_are_booked_to_it_once(
+    tmp_path: Path, choice: OrphanChoice, row: str
+) -> None:
+    async with make_world(tmp_path, config=_CONFIG.replace(_OWN, row)) as world:
+        await bought_while_down(world)
+        text = remove(world)
+        second = await world.start(orphans=choice)
+        assert in_books(second) == at_exchange(world)
+        assert (second.view.money.unassigned["usdt"], second.view.money.unassigned["btc"]) == (0, 10**8)
+        assert "1 order of removed strategies was filled" in told(second)
+        assert "entered or left the account" not in told(second)
+        second.view.money.check()
+        await world.crash(second)
+
+        world.config.write_text(text)
+        third = await world.start()
+        assert strategy_of(third, "r").position("btc_usdt").amount == pytest.approx(0.01, abs=1e-4)
+        assert in_books(third) == at_exchange(world)
+        assert third.view.money.unassigned["btc"] == 10**8
+        assert "entered or left the account" not in told(third)
+        third.view.money.check()
+
+
+async def test_an_order_in_flight_when_the_bot_died_is_cancelled_when_it_arrives_although_its_strategy_is_removed(
+    two: World,
+) -> None:
+    order = await sent_while_dying(two, 30_000)
+    remove(two)
+    second = await two.start(orphans="cancel")
+    assert "1 order of removed strategies was sent when the last run ended, and the outcome is unknown" in told(second)
+    assert "was cancelled" not in told(second)
+    assert not two.exchange_orders(), "it has not arrived yet"
+    [found] = second.view.open_orders()
+    await until(lambda: two.exchange_orders(), 30)
+    await until(lambda: found.is_final, 30)
+    assert (found.client_id, found.state) == (order.client_id, OrderState.CANCELLED)
+    assert not two.exchange_orders(open_only=True)
+    second.view.money.check()
+
+
+async def test_an_order_that_never_arrived_is_absent_only_after_the_exchange_can_no_longer_accept_it(
+    two: World,
+) -> None:
+    await sent_while_dying(two, 86_400_000)
+    remove(two)
+    began = two.emulator.clock.now()
+    second = await two.start(orphans="cancel")
+    [found] = second.view.open_orders()
+    assert found.state is OrderState.UNKNOWN
+    assert strategy_of(second, "p").buy("btc_usdt", amount=0.01, price=1000).is_refused, "its pair must wait for it"
+    await until(lambda: found.is_final, 60)
+    assert found.state is OrderState.ABSENT
+    assert found.updated - began >= 2 * NS_PER_S  # `latest_accept_s` of these bots
+
+
+async def test_a_second_start_goes_on_cancelling_what_the_first_was_told_to_cancel(two: World) -> None:
+    order = await sent_while_dying(two, 60_000)
+    remove(two)
+    with pytest.raises(StartRefused, match="--cancel"):
+        await start(two.parts(), Notices())
+    second = await two.start(orphans="cancel")
+    await two.crash(second)
+    assert not two.exchange_orders(), "it has not arrived yet"
+    third = await two.start()
+    found = third.view.order(order.client_id)
+    assert found is not None
+    await until(lambda: two.exchange_orders(), 60)
+    await until(lambda: found.is_final, 30)
+    assert found.state is OrderState.CANCELLED
+    assert not two.exchange_orders(open_only=True)
+
+
+async def test_an_order_left_open_stays_foreign_even_if_its_strategy_returns(two: World) -> None:
+    bot = await two.start()
+    strategy = strategy_of(bot, "r")
+    order = strategy.buy("btc_usdt", amount=0.01, price=round(strategy.last_price("btc_usdt") / 2))
+    bot.driver.wake()
+    await settled(order)
+    await two.crash(bot)
+    text = remove(two)
+    second = await two.start(orphans="adopt")
+    assert "1 order of removed strategies was left open as foreign orders" in told(second)
+    assert "1 open order is not this bot's" in told(second)
+    assert told(second).count("of removed strategies") == 1
+    second.view.money.check()
+    assert not second.view.open_orders()
+    await two.crash(second)
+
+    two.config.write_text(text)
+    third = await two.start()
+    assert [row.order_id for row in third.view.foreign_orders()] == [order.order_id]
+    assert not strategy_of(third, "r").open_orders()
+    third.view.money.check()
