@@ -517,6 +517,10 @@ DATA_AND_MONEY: dict[str, Shown] = {
     "rounding past the balance": Shown(
         (_DATA + "test_the_full_balance_can_be_spent_but_not_one_unit_more",), "usdt, 100000 available"
     ),
+    "money of a strategy withdrawn while the bot is down": Shown(
+        (_LIVE + "test_capital.py::test_money_withdrawn_while_the_bot_was_down_blocks_new_orders_from_the_start",),
+        "only orders that reduce a position are allowed: the account has...less than its strategies own",
+    ),
     "rounding under the minimum": Shown(
         (_DATA + "test_an_amount_that_rounds_to_below_the_minimum_is_refused_before_it_is_sent",),
         "is below the minimum",
