@@ -19,7 +19,7 @@ def tell_failures(failures: Iterable[StrategyFailure], notices: Notices) -> list
         if failure.is_config:  # the user's settings are wrong, so a traceback does not help
             text = failure.error.partition(": ")[2]
         elif failure.is_argument:
-            log.debug("%s", text)
+            log.info("%s", text)  # the log keeps the traceback
             text = f"{failure.where}: {failure.error.partition(': ')[2]}"
         notices.tell("error", f"strategy {failure.strategy!r} was stopped: {text}")
         sentences.append(f"strategy {failure.strategy!r} cannot start: {text}")
