@@ -24,7 +24,7 @@ from botkit.backtesting.resimulation import Moment, Resimulation, Resting, SentR
 from botkit.config.schema import LatencyConfig
 from botkit.errors import ConfigError
 from botkit.exchange.paper import book_row, trade_row
-from botkit.live.recording import HEADER
+from botkit.live.recording import HEADER, INPUTS
 from botkit.live.replay import RecordedInputs, ReplayError, RunHeader, read_header
 from botkit.live.run_files import DECISIONS
 from botkit.model.clock import NS_PER_MINUTE, Nanos
@@ -192,7 +192,7 @@ def order_spec_of(row: dict[str, Any], pair: Pair) -> OrderSpec:
 def runs_of(place: Path, since_ns: Nanos | None) -> list[Path]:
     """Return the runs that a path refers to, oldest first. A run folder refers to that run. A bot's state folder refers
     to its newest run or, with ``since_ns``, to every run whose last decision is at most ``since_ns`` older than the
-    last decision of the newest run.
+    last decision of the newest run. Old runs whose recordings the bot has removed are left out.
 
     Raises ReplayError.
     """
@@ -206,6 +206,7 @@ def runs_of(place: Path, since_ns: Nanos | None) -> list[Path]:
         raise ReplayError(f"{place} contains no recorded run; give a run's folder, a bot's state folder or its CONFIG")
     if since_ns is None:
         return runs[-1:]
+    runs = [run for run in runs if run == runs[-1] or (run / INPUTS).exists()]
     ends = {run: _end_of(run) for run in runs}
     newest = max(ends.values())
     return [run for run in runs if ends[run] and ends[run] >= newest - since_ns]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from botkit.config.money import emulator_balances
+from botkit.config.money import check_reserve, emulator_balances
 from botkit.emulator import Emulator
 from botkit.emulator.options import EmulatorAccount, EmulatorOptions
 from botkit.project.data import emulator_tape
@@ -47,6 +47,7 @@ def embedded_emulator(projects: Sequence[Project], speed: float | None) -> Emula
 
 
 def _account(project: Project) -> EmulatorAccount:
+    check_reserve(project.loaded)
     return msgspec.structs.replace(
         embedded_account(project.config.name),
         balances=emulator_balances(project.config) or {},

@@ -12,7 +12,7 @@ from typing import Any
 from botkit.assembly.kernel import ACCOUNT, make_kernel
 from botkit.assembly.live_parts import LiveParts, Mode, make_parts
 from botkit.config.addresses import check_emulator, chosen_address
-from botkit.config.money import paper_balances
+from botkit.config.money import check_reserve, paper_balances
 from botkit.config.real_money import check_real_money
 from botkit.config.secrets import resolve_account, resolve_ledger
 from botkit.errors import BotkitError, ConfigError
@@ -169,6 +169,7 @@ class _Bots:
         """Return a bot's parts for paper trading: the exchange's own market data, and a simulated exchange in this
         process. No account is needed.
         """
+        check_reserve(project.loaded)
         await self._refresh_pairs(project, address)
         config, section = project.config, project.config.emulator
         clock = self._clock(project, address)

@@ -55,7 +55,7 @@ def bot_outputs(
 
 def _channel(project: Project, index: int, options: SecretOptions) -> Channel:
     section, place, loaded = project.config.notify[index], f"notify.{index}", project.loaded
-    found = project.plugins.pick("notifiers", section.use, loaded.where(f"{place}.use"))
+    found = project.notifier(index)
     resolved = options.resolve(section.options, place)
     try:
         policy, own = policy_of(section.level, resolved)

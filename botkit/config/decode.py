@@ -386,7 +386,8 @@ def _shown(node: Node, name: str) -> str:
         return "a mapping"
     if node.value == "" and not node.quoted:
         return "empty"
-    if is_secret(_path_of(name)):
+    path = _path_of(name)
+    if is_secret(path) and not (path[0] == "notify" and path[-1] == "level"):
         return "a value (not shown)"
     text = node.value if len(node.value) <= 60 else node.value[:57] + "..."
     return f'"{text}"' if node.quoted else text

@@ -29,7 +29,10 @@ def opening_units(config: BotConfig, given: Mapping[str, Decimal] | None) -> dic
 
 
 def backtest_balances(loaded: LoadedConfig, currency: str) -> dict[str, int]:
-    """Return a backtest account's opening balances in units. Raises ConfigError if the configuration has none."""
+    """Return a backtest account's opening balances in units. Raises ConfigError if the configuration has none, or less
+    than the reserve.
+    """
+    check_reserve(loaded)
     found = opening_units(loaded.config, loaded.config.backtest.balances)
     if found is None:
         raise loaded.error("backtest", f'there is no money to trade with; add `balances: {{{currency}: "1000000"}}`')
@@ -47,6 +50,20 @@ def paper_balances(config: BotConfig, currency: str) -> dict[str, int]:
     """
     found = emulator_balances(config)
     return found if found is not None else {currency: _ON_PAPER * UNIT}
+
+
+def check_reserve(loaded: LoadedConfig) -> None:
+    """Raise ConfigError if a simulated account has less of a currency than its ``reserve``: nothing could be traded."""
+    config = loaded.config
+    for place, balances in (("backtest", config.backtest.balances), ("emulator", config.emulator.balances)):
+        for currency, amount in config.reserve.items():
+            has = (balances or {}).get(currency)
+            if has is not None and amount > has:
+                raise loaded.error(
+                    f"reserve.{currency}",
+                    f"the reserve of {amount:f} {currency} is more than the {has:f} {currency} in `{place}.balances`, "
+                    f"so no {currency} could be traded; lower the reserve, or raise the balance",
+                )
 
 
 class Claim:

@@ -74,6 +74,8 @@ def _zone_suggestion(text: str) -> str:
 
 def _check_slippage(slippage: Decimal | None) -> None:
     if slippage is not None and not 0 <= slippage <= Decimal("0.1"):
+        if slippage < 0:
+            raise FieldError("slippage", f"{slippage} is below 0; slippage makes prices worse, so write 0 or more")
         raise FieldError(
             "slippage", f"{slippage} would be {slippage * 100:f} %; slippage is a fraction: 0.0002 is 0.02 %"
         )
@@ -249,6 +251,8 @@ class FeesConfig(_Section, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for field, rate in (("maker", self.maker), ("taker", self.taker)):
+            if rate is not None and rate < 0:
+                raise FieldError(field, f"{rate} is below 0; negative fees (rebates) are not supported")
             if rate is not None and not 0 <= rate <= Decimal("0.05"):
                 raise FieldError(field, f"{rate} would be {rate * 100:f} %; fees are fractions: 0.002 is 0.2 %")
         if self.model is not None:
@@ -516,7 +520,7 @@ class LogConfig(_Section, frozen=True, kw_only=True):
         int,
         Bound(least=1),
         Meta(
-            description="Space for recordings (`botkit replay`) in MB. When it is full, old runs are deleted; if "
+            description="Space for a bot's runs (`botkit replay`) in MB. When it is full, old runs are deleted; if "
             "that is not enough, recording stops."
         ),
     ] = 1024

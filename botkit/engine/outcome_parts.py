@@ -37,6 +37,8 @@ class StrategyFailure(msgspec.Struct, frozen=True):
     #: True if the strategy rejected its parameters (ConfigError in on_start): a user error, for which no traceback is
     #: shown
     is_config: bool = False
+    #: True if botkit refused a value that the strategy passed to it; the message and the line say it all
+    is_argument: bool = False
 
 
 class Withheld(msgspec.Struct, frozen=True):

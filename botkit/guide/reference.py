@@ -48,6 +48,7 @@ PUBLIC_MODULES: dict[str, str] = {
     "botkit.model.order_spec": "An order as a strategy requests it.",
     "botkit.model.orders": "Orders and their states.",
     "botkit.model.pairs": "Pairs and the exchange's rules for them.",
+    "botkit.model.listed_pairs": "The pairs of an exchange, also those that cannot be traded.",
     "botkit.model.percent": "Checks that distinguish percent, basis points and fractions.",
     "botkit.model.csv_cells": "Text that is safe in CSV files opened as spreadsheets.",
     "botkit.model.reasons": "Why strategies did not trade, by kind.",

@@ -6,9 +6,11 @@ import contextlib
 import errno
 import mmap
 import os
+import re
 import shutil
 import sqlite3
 import sys
+from collections.abc import Collection
 from io import FileIO
 from pathlib import Path
 from typing import IO
@@ -20,6 +22,8 @@ from botkit.model.clock import Nanos
 _BUSY_S = 5
 #: the unit of direct writes: a multiple of every common disk block size
 _BLOCK = 4_096
+#: the names of temporary files: the target's name and the writer's process id
+_UNFINISHED = re.compile(r"(.+)\.\d+\.new")
 
 
 class RealFiles:
@@ -31,7 +35,7 @@ class RealFiles:
 
     def write(self, path: Path, content: bytes, *, durable: bool = True) -> None:
         """Write a temporary file and rename it to the target."""
-        fresh = f"{path}.{os.getpid()}.new"
+        fresh = f"{path}.{os.getpid()}.new"  # `remove_unfinished` knows this form
         try:
             with _created(fresh) as file:
                 file.write(content)
@@ -294,6 +298,20 @@ class RealDisk:
     def remove_folder(self, folder: Path) -> None:
         """Remove a folder and as much of its contents as possible."""
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_unfinished(files: Files, folder: Path, own: Collection[str]) -> None:
+    """Remove the temporary files of processes that were killed while they wrote a file into this folder.
+
+    ``own`` contains the first words of the names of the files that only the holder of the folder's lock writes, such as
+    ``journal`` for ``journal.sqlite-log-2``. The caller holds that lock, so their writers are gone. Other processes may
+    still be writing all other files.
+    """
+    with contextlib.suppress(OSError):  # a disk that fails is reported by the first write that matters
+        for name in files.names(folder):
+            found = _UNFINISHED.fullmatch(name)
+            if found is not None and found[1].split(".")[0] in own:
+                files.remove(folder / name)
 
 
 def _open_lock(path: Path) -> IO[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from urllib.parse import urlsplit
@@ -91,7 +92,10 @@ async def read_pairs(adapter: Adapter, reads: RateLimitedReads, exchange: str) -
             slot.outcome = Ending.OK
             return pairs
     except RequestError as error:
-        raise ConfigError(f"the pairs of {exchange} cannot be fetched: {error}") from None
+        why = re.sub(r"\b[A-Za-z]+Error: ", "", str(error))  # the name of a class says nothing to a user
+        raise ConfigError(
+            f"the pairs of {exchange} cannot be fetched: {why}. Check the address and the network"
+        ) from None
     finally:
         await adapter.close()
 

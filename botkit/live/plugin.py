@@ -35,3 +35,10 @@ def _apprise(options: Options) -> Notifier:
     from botkit.live.telling.notify import AppriseNotifier
 
     return AppriseNotifier(options)
+
+
+#: the options that a configuration must set, with the complaint if one is absent; checked before secrets are read
+_telegram.required = {  # type: ignore[attr-defined]
+    "token": "it is missing; get a token from @BotFather",
+    "chat": "it is missing",
+}

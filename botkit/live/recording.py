@@ -45,8 +45,9 @@ BEGUN = "begun"
 #: the type names of the last entry: ``closed`` for a run that ended cleanly, ``full`` for a recording that stopped
 #: before its run ended; a ``closed`` entry holds the number of lines in decisions.jsonl and their sha256
 CLOSED, FULL = "closed", "full"
-#: number of run recordings to keep in a bot's state folder
-RUNS_KEPT = 20
+#: how many runs to keep in a bot's state folder, and how many of these, the newest, with their recordings
+RUNS_KEPT = 100
+RECORDINGS_KEPT = 20
 #: the folder's size is measured each time this fraction of its limit has been written; exceeding the limit by this
 #: fraction does no harm
 _MEASURED_SHARE = 64
@@ -85,7 +86,7 @@ class Recording:
         self._tell = tell
         self._disk = disk
         files = disk.files
-        _drop_old(folder.parent, files)
+        _drop_old(folder, disk)
         #: earlier runs with their sizes, oldest first
         self._older = [(run, disk.folder_bytes(run)) for run in _runs(folder.parent, files) if run != folder]
         #: bytes written since the folder was measured
@@ -203,9 +204,20 @@ def _runs(runs: Path, files: Files) -> list[Path]:
     return [runs / name for name in sorted(filter(str.isdigit, files.names(runs)), key=int)]
 
 
-def _drop_old(runs: Path, files: Files) -> None:
-    recorded = [run for run in _runs(runs, files) if INPUTS in files.names(run)]
-    for run in recorded[:-RUNS_KEPT]:
+def _drop_old(own: Path, disk: Disk) -> None:
+    """Remove the oldest runs, and older runs' recordings. ``own`` is the folder of the run that begins; its number is
+    not the highest if an earlier emulator's runs are still there.
+
+    A command that is reading a removed run keeps the files that it has opened. On Windows, such a file stays until a
+    later start.
+    """
+    files = disk.files
+    others = [run for run in _runs(own.parent, files) if run != own]
+    kept = others[-(RUNS_KEPT - 1) :]
+    for run in others[: len(others) - len(kept)]:
+        disk.remove_folder(run)
+    recorded = [run for run in kept if INPUTS in files.names(run)]
+    for run in recorded[: -(RECORDINGS_KEPT - 1)]:
         files.remove(run / INPUTS)
 
 

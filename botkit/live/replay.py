@@ -27,6 +27,7 @@ from botkit.live.run_files import DECISIONS
 from botkit.model import events, requests
 from botkit.model.clock import Nanos
 from botkit.model.inputs import INPUT_TYPES, AccountEvents, Input
+from botkit.model.money import UNIT_DECIMALS
 from botkit.model.order_book import OrderBook
 from botkit.model.orders import Order
 from botkit.model.pairs import Pair, PairRules
@@ -39,9 +40,6 @@ _ENTRY_MAX = 1 << 28
 #: How a recording ends: with its run ("closed"), before its run because it reached its limit ("full"), or abruptly
 #: because the run was killed or the file was truncated ("cut")
 RecordingEnd = Literal["closed", "full", "cut"]
-
-#: the maximum number of decimals in a price or amount; powers of ten are computed from this number
-_DECIMALS_MAX = 18
 
 _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in INPUT_TYPES} | {
     name: thing
@@ -190,7 +188,7 @@ def read_header(run: Path) -> RunHeader:
         raise ReplayError(_header_damaged(path, error)) from None
     _check_begin(run, raw)
     for name, rules in header.pairs.items():
-        if not all(0 <= n <= _DECIMALS_MAX for n in (rules.price_decimals, rules.amount_decimals)):
+        if not all(0 <= n <= UNIT_DECIMALS for n in (rules.price_decimals, rules.amount_decimals)):
             raise ReplayError(_header_damaged(path, f"{name} has an impossible precision"))
     return header
 

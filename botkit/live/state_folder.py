@@ -19,7 +19,7 @@ import platformdirs
 
 from botkit.errors import BotkitError, ConfigError
 from botkit.live.clock import REAL_CLOCK
-from botkit.live.disk import REAL_DISK
+from botkit.live.disk import REAL_DISK, remove_unfinished
 from botkit.live.ports import Disk, Lock, MachineClock
 from botkit.model.clock import Nanos
 
@@ -32,6 +32,9 @@ STATE_VARIABLE = "BOTKIT_STATE"
 #: how long a start waits for processes that only look at the lock, in case one of them is held up in between
 _LOOK_MAX_S = 5.0
 _LOOK_PAUSE_S = 0.005
+#: the files that only the process that holds the folder's lock writes (`remove_unfinished`); the halt, for example, is
+#: also written by `botkit panic` and the guard
+_OWN_FILES = ("journal", "client_ids", "status", "page", "claim", "telegram")
 
 
 class AlreadyRunning(BotkitError):
@@ -156,6 +159,7 @@ class StateFolder:
                 )
             clock.sleep(_LOOK_PAUSE_S)
             waited_s += _LOOK_PAUSE_S
+        remove_unfinished(self.disk.files, self.path, _OWN_FILES)
 
     def _has_locked(self) -> bool:
         try:

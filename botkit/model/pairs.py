@@ -203,6 +203,9 @@ class Pair(str):
                 f"a pair's rules come from the exchange: write the name alone, {name!r}, or declare a parameter, "
                 "`pair: Pair`"
             )
+        reason = _too_fine(rules.price_decimals, rules.amount_decimals)
+        if reason is not None:
+            raise ValueError(f"{name} cannot be traded: {reason}")
         pair = super().__new__(cls, name)
         pair.base, _, pair.quote = name.partition("_")
         assert pair.base, name
@@ -224,15 +227,36 @@ class Pair(str):
         return Pair(str(self), rules)
 
 
+def _too_fine(price_decimals: int, amount_decimals: int) -> str | None:
+    """Return why a pair with these precisions cannot be traded, or None. Its prices and amounts must be exact in units
+    of money.
+    """
+    for name, decimals in (("basePrecision", amount_decimals), ("quotePrecision", price_decimals)):
+        if decimals > UNIT_DECIMALS:
+            return f"its {name} is {str(decimals)[:20]}, and botkit calculates with {UNIT_DECIMALS} decimals"
+    return None
+
+
 def pairs_from_wire(
-    rows: Iterable[Mapping[str, Any]], *, amount_step: Literal["base", "amount"] = "base"
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    amount_step: Literal["base", "amount"] = "base",
+    left_out: dict[str, str] | None = None,
 ) -> dict[str, Pair]:
-    """Convert the exchange's trading-pairs rows into a mapping from lowercase name to pair."""
+    """Convert the exchange's trading-pairs rows into a mapping from lowercase name to pair.
+
+    A pair whose steps are too fine cannot be traded. It is left out, so that all others can be, and is added to
+    ``left_out`` with the reason.
+    """
     pairs = {}
     for row in rows:
         name = str(row["pair"]).lower()
         base, _, quote = name.partition("_")
         if not base or not quote:
             raise ValueError(f"{name[:40]!r} is not a pair name such as btc_twd")
-        pairs[name] = Pair(name, PairRules.from_wire(row, amount_step=amount_step))
+        reason = _too_fine(int(row["quotePrecision"]), int(row["basePrecision"]))
+        if reason is None:
+            pairs[name] = Pair(name, PairRules.from_wire(row, amount_step=amount_step))
+        elif left_out is not None:
+            left_out[name] = reason
     return pairs

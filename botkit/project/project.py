@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from botkit.config.load import LoadedConfig, load_config, with_parameters
+from botkit.config.money import check_reserve
 from botkit.config.schema import BacktestConfig, FeesConfig, FillsConfig, LatencyConfig
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.engine.money.valuation import pairs_on_the_way
@@ -19,10 +20,12 @@ from botkit.engine.strategy.parameters import ParameterError, check_parameters
 from botkit.errors import ConfigError, PluginError
 from botkit.model.extension import ExchangeFacts, FeeModel, LatencyModel, QueueModel, RiskRule
 from botkit.model.limits import NEEDED_ENDPOINTS
+from botkit.model.listed_pairs import ListedPairs
 from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
-from botkit.plugins import Plugins, made
+from botkit.plugins import Plugins, Registration, made
 from botkit.project.plugins import assemble_plugins
+from botkit.project.writable import try_to_write
 
 
 class Project:
@@ -51,7 +54,6 @@ class Project:
         facts = exchange_facts(loaded, plugins)
         project = cls(loaded, plugins, facts)
         project.specs()
-        project.bot_rules()
         project.check_currencies()
         return project
 
@@ -76,34 +78,49 @@ class Project:
 
     def take_pairs(self, pairs: Mapping[str, Pair]) -> None:
         """Use the pairs currently listed by the exchange, with the configuration's amount steps. Raises ConfigError if
-        a strategy's pair is no longer listed.
+        a strategy's pair is no longer listed, or cannot be traded.
         """
-        self.pairs = {name: _stepped(pair, self.config.amount_step_of(name)) for name, pair in pairs.items()}
+        stepped = {name: _stepped(pair, self.config.amount_step_of(name)) for name, pair in pairs.items()}
+        self.pairs = ListedPairs(stepped, pairs.left_out) if isinstance(pairs, ListedPairs) else stepped
         self.specs()
 
     def check_currencies(self) -> None:
-        """Check that the exchange has every currency and pair for which the configuration sets an amount, because a
-        reserve under a misspelled name would protect nothing. Raises ConfigError.
+        """Check that the exchange has every currency and pair for which the configuration sets an amount or a limit,
+        and the valuation currency, because a reserve under a misspelled name would protect nothing. Raises ConfigError.
         """
         if isinstance(self.config.amount_step, dict):
             for name in self.config.amount_step:
                 if name not in self.pairs:
                     raise self.loaded.error(f"amount_step.{name}", f"the exchange has no pair {name!r}")
-        known = {currency for pair in self.pairs.values() for currency in (pair.base, pair.quote)}
+        if self.config.currency is not None:
+            self._check_currency("currency", self.config.currency)
         for place, amounts in (
             ("reserve", self.config.reserve),
             ("backtest.balances", self.config.backtest.balances),
             ("emulator.balances", self.config.emulator.balances),
         ):
             for currency in amounts or ():
-                if currency not in known:
-                    near = difflib.get_close_matches(currency, sorted(known), n=1)
-                    hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(known))}"
-                    raise self.loaded.error(f"{place}.{currency}", f"the exchange has no currency {currency!r}; {hint}")
+                self._check_currency(f"{place}.{currency}", currency)
+        bot, own = self.bot_rules()
+        self._check_limits("risk", self.config.risk, bot)
+        for index, strategy in enumerate(self.config.strategies):
+            self._check_limits(f"strategies.{index}.risk", strategy.risk, own[strategy.label])
+
+    def _check_limits(self, place: str, section: Mapping[str, Any], rules: Sequence[RiskRule]) -> None:
+        for name, rule in zip(section, rules, strict=True):
+            for currency in getattr(rule, "currencies", ()):
+                self._check_currency(f"{place}.{name}.{currency}", currency)
+
+    def _check_currency(self, place: str, currency: str) -> None:
+        known = {currency for pair in self.pairs.values() for currency in (pair.base, pair.quote)}
+        if currency not in known:
+            near = difflib.get_close_matches(currency, sorted(known), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(known))}"
+            raise self.loaded.error(place, f"the exchange has no currency {currency!r}; {hint}")
 
     def check_choices(self) -> None:
-        """Check that every model exists and accepts its options, and that every notifier exists, regardless of which
-        mode uses it. Raises ConfigError.
+        """Check that every model exists and accepts its options, that every notifier exists and has the options it
+        needs, and that the log can be written, regardless of which mode uses them. Raises ConfigError.
         """
         config = self.config
         fees = (("backtest", config.backtest.fees), ("emulator", config.emulator.fees), ("live", config.live.fees))
@@ -113,11 +130,32 @@ class Project:
         for section, simulated in (("backtest", config.backtest), ("emulator", config.emulator)):
             self.latency_model(simulated.latency, f"{section}.latency", config.seed)
             self.queue_model(simulated.fills, f"{section}.fills")
-        for index, notifier in enumerate(config.notify):
-            self.plugins.pick("notifiers", notifier.use, self.loaded.where(f"notify.{index}.use"))
+        for index in range(len(config.notify)):
+            self.notifier(index)
+        if config.log.file is not None:
+            try:
+                try_to_write(config.log.file)
+            except OSError as error:
+                raise self.loaded.error(
+                    "log.file", f"{config.log.file} cannot be written: {error.strerror or error}"
+                ) from None
+
+    def notifier(self, index: int) -> Registration:
+        """Return the notifier of an entry in ``notify:``, which must have the options that it cannot do without.
+        Raises ConfigError.
+        """
+        section, place = self.config.notify[index], f"notify.{index}"
+        found = self.plugins.pick("notifiers", section.use, self.loaded.where(f"{place}.use"))
+        for key, complaint in getattr(found.thing, "required", {}).items():
+            if key not in section.options:
+                raise self.loaded.error(place, f"{section.use}: {key}: {complaint}")
+        return found
 
     def check_money(self) -> None:
-        """Check that ``backtest: balances:`` covers the strategies' capital and the reserve. Raises ConfigError."""
+        """Check that simulated balances cover the reserve, and that ``backtest: balances:`` also covers the strategies'
+        capital. Raises ConfigError.
+        """
+        check_reserve(self.loaded)
         balances = self.config.backtest.balances
         if balances is not None:
             books = make_portfolio(self, self.pairs)

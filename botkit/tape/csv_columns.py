@@ -31,6 +31,8 @@ _NUMBERS = r"\A\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?\s*\z"
 _FIGURE_MAX, _DECIMALS_MAX = Decimal(10) ** 36, 40
 #: a tape stores nanoseconds in 64 bits
 _YEARS = (1970, 2261)
+#: the end of the last year in nanoseconds; a time in a finer unit than the first one is far above it
+_LATEST = 9_214_646_400 * NS_PER_S - 1
 #: a time of day followed by Z or an offset
 _OFFSET = r"(?i)\d:\d\d[^+-]*(z|[+-]\d\d(:?\d\d)?)\s*$"
 #: the smallest absolute value interpreted in each unit: seconds until the year 5138, milliseconds from 1973 on, ...
@@ -246,6 +248,11 @@ def zone_of(path: Path, name: object) -> ZoneInfo | None:
         raise DataError(f"{path}: {name!r} is not a time zone; write one such as Asia/Taipei or UTC") from None
 
 
+def _unit_of(size: int) -> int:
+    """Return the length in nanoseconds of the unit in which a time of this size is written."""
+    return next(unit for least, unit in _MAGNITUDES if size >= least)
+
+
 def _parse_numeric_times(path: Path, line: int, text: pa.Array) -> IntArray:
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -259,11 +266,13 @@ def _parse_numeric_times(path: Path, line: int, text: pa.Array) -> IntArray:
     except pa.ArrowInvalid:
         whole, _ = parse_steps(path, line, "time", text, 6)
         size, fraction = abs(int(whole[0])) // 10**6, True
-    unit = next(unit for least, unit in _MAGNITUDES if size >= least)
+    unit = _unit_of(size)
     largest = int(np.abs(whole).max())
-    if largest * unit > 2 * 10**18 * (10**6 if fraction else 1):
+    if largest * unit > _LATEST * (10**6 if fraction else 1):
         row = int(np.argmax(np.abs(whole)))
         shown = text[row].as_py()
+        if _unit_of(largest // (10**6 if fraction else 1)) == unit:
+            raise DataError(f"{path}:{line + row}: time {shown!r} lies outside the years {_YEARS[0]} to {_YEARS[1]}")
         raise DataError(f"{path}:{line + row}: time {shown!r} is in a different unit from the times before it")
     if not fraction:
         return (whole * unit).astype(np.int64)

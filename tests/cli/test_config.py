@@ -45,6 +45,11 @@ def test_config_check_accepts_a_valid_configuration(project: Path, capsys: pytes
         ("emulator: {fills: {model: psychic}}", "psychic"),
         ("live: {fees: {rank: 99}}", "fees.rank is 99"),
         ("amount_step: {foo_bar: basePrecision}", "the exchange has no pair 'foo_bar'"),
+        ("currency: eur", "the exchange has no currency 'eur'"),
+        ("reserve: {usdt: 999999}", "the reserve of 999999 usdt is more than the 1000 usdt in `backtest.balances`"),
+        ("log: {file: x.yaml/log.jsonl}", "cannot be written"),
+        ("notify: [{use: telegram, token: abc}]", "telegram: chat: it is missing"),
+        ("notify: [{use: telegram, chat: 5}]", "telegram: token: it is missing"),
     ],
 )
 def test_config_check_finds_mistakes_in_settings_that_are_used_only_during_a_run(
@@ -56,6 +61,30 @@ def test_config_check_finds_mistakes_in_settings_that_are_used_only_during_a_run
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {path}:{len(CONFIG.splitlines()) + 1}: ")
     assert words in line
+
+
+def test_config_check_leaves_no_log_behind(project: Path) -> None:
+    path = project / "configs" / "x.yaml"
+    path.write_text(CONFIG + "log: {file: ../logs/deep/x.jsonl}\n")
+    assert main(["config", "check", str(path)]) == 0
+    assert not (project / "logs").exists()
+
+
+@pytest.mark.parametrize("section", ["", "    "])
+def test_a_risk_limit_in_an_unknown_currency_is_refused_at_its_line(
+    project: Path, capsys: pytest.CaptureFixture[str], section: str
+) -> None:
+    path = project / "configs" / "x.yaml"
+    limit = "risk: {max_order_value: {btx: 1}}"
+    text = CONFIG.replace("risk: {max_open_orders: 5}", limit)
+    if section:
+        text = CONFIG.replace("window: 5}}", "window: 5}, " + limit + "}")
+    path.write_text(text)
+    line = next(n for n, row in enumerate(text.splitlines(), 1) if "btx" in row)
+    assert main(["config", "check", str(path)]) == 2
+    assert capsys.readouterr().err.startswith(
+        f"error: {path}:{line}: the exchange has no currency 'btx'; did you mean btc?"
+    )
 
 
 @pytest.mark.parametrize(

@@ -299,3 +299,27 @@ def test_an_invalid_latency_returned_by_a_latency_model_is_refused(
         file.write("    register('mine', lambda options, seed: Late())\n")
     assert bot.check() == 2
     assert f"order_ns of the latency model `mine` {told}" in capsys.readouterr().err
+
+
+def test_a_backtest_refuses_a_reserve_above_its_balances(tmp_path: Path, capsys: Printed) -> None:
+    bot = FirstBot(tmp_path, ON_BAR.format("pass"), extra="reserve: {twd: 1000001}\n")
+    assert bot.backtest() == 2
+    assert "the reserve of 1000001 twd is more than the 1000000 twd in `backtest.balances`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        ("self.protect(self.pair, stop_loss_pct=0.015)", "stop_loss_pct is 0.015, which means 0.015 %"),
+        ('self.subscribe_bars(self.pair, "7m")', "'7m' is not a resolution"),
+    ],
+)
+def test_a_run_reports_a_refused_argument_with_its_line_and_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed, call: str, sentence: str
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    bot = FirstBot(tmp_path, f'def on_start(self):\n    self.subscribe_bars(self.pair, "1m")\n    {call}\n')
+    assert main(["run", str(bot.config), "--duration", "1s", "--plain"]) == 2
+    said = capsys.readouterr().err
+    assert f"strategy 'mine' cannot start: {bot.line_of(call)}: {sentence}" in said
+    assert "Traceback" not in said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from botkit.engine.orders.reconcile import difference_of
 from botkit.engine.outcome_parts import Reply
 from botkit.model.inputs import Forget
 from botkit.model.orders import REPORTED_STATES, Order, OrderSpec, OrderState, Side
@@ -65,6 +66,9 @@ def test_an_order_is_tracked_from_the_call_to_the_fill() -> None:
     assert order.state is OrderState.OPEN
     b.execute(order, 4_000)
     b.push(order, 1, 4_000)
+    assert difference_of(order, OrderState.OPEN, 0).endswith("btc_twd was open and is partly filled, executed 0.4")
+    said = difference_of(order, OrderState.PARTLY_FILLED, 1_000)
+    assert said.endswith("btc_twd: 0.3 more of it was filled, executed 0.4")
     b.execute(order, 6_000)
     b.push(order, 2, 10_000)
     assert states(b, order) == ["open", "partly_filled", "filled"]

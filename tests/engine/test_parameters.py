@@ -25,6 +25,7 @@ from botkit.engine.strategy.parameters import (
     parameters_of,
 )
 from botkit.errors import ConfigError, PluginError
+from botkit.model.listed_pairs import ListedPairs
 from botkit.model.pairs import Pair, PairRules
 
 if TYPE_CHECKING:
@@ -343,6 +344,14 @@ def test_a_literal_parameter_keeps_the_type_of_the_selected_value() -> None:
 def test_a_misspelled_pair_gets_a_suggestion(given: Any, says: str) -> None:
     with pytest.raises(ParameterError, match=says):
         only(OnePair, given)
+
+
+def test_a_pair_that_is_listed_but_cannot_be_traded_is_refused_with_the_reason() -> None:
+    listed = ListedPairs(PAIRS, {"doge_twd": "its basePrecision is 9"})
+    for name in ("doge_twd", "DOGE/TWD"):
+        with pytest.raises(ParameterError, match="doge_twd cannot be traded: its basePrecision is 9"):
+            check_parameters(OnePair, {"x": name}, listed)
+    assert check_parameters(OnePair, {"x": "btc_twd"}, listed) == {"x": "btc_twd"}
 
 
 def test_pair_parameters_include_the_pair_rules_of_the_run() -> None:

@@ -234,6 +234,18 @@ async def test_every_endpoint_sends_its_request_and_decodes_its_response(endpoin
             assert json.loads(signed)["identity"] == "me@example.com"
 
 
+async def test_a_pair_with_a_precision_that_cannot_be_traded_is_named_and_leaves_the_others_usable(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    reply = json.loads((EXAMPLES / "rest_trading_pairs.json").read_bytes())
+    reply["data"][0] |= {"pair": "odd_twd", "base": "odd", "basePrecision": "9"}
+    async with venue({"GET /v3/provisioning/trading-pairs": json.dumps(reply)}) as v, made(v.rest) as client:
+        pairs = await client.pairs()
+    assert len(pairs) == len(reply["data"]) - 1 > 0
+    assert "odd_twd" not in pairs
+    assert ["odd_twd" in record.getMessage() for record in caplog.records] == [True]
+
+
 async def test_a_create_request_sends_exactly_the_documented_fields() -> None:
     reply = '{"orderId":1,"timestamp":1,"action":"BUY","amount":"1","price":"1"}'
     async with venue({"POST /v3/orders/btc_twd": reply}) as v, made(v.rest) as client:

@@ -148,8 +148,9 @@ async def test_without_a_connection_the_error_states_that_the_call_was_not_sent(
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     async with client(f"http://127.0.0.1:{port}/v3") as c:
-        with pytest.raises(NothingSent, match="nothing was sent"):
+        with pytest.raises(NothingSent, match="nothing was sent") as caught:
             await CALLS[name](c)
+    assert "ssl" not in str(caught.value), "the address is plain http"
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))

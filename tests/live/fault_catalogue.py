@@ -180,6 +180,14 @@ ANSWERS: dict[str, Shown] = {
         (_ANSWERS + "test_an_order_for_a_suspended_pair_is_rejected_with_the_exchanges_message",),
         "was rejected by the exchange: Trading pair btc_usdt is under maintenance",
     ),
+    "a pair's steps are finer than money": Shown(
+        (
+            "tests/model/test_pairs_from_wire.py::test_a_strategy_whose_pair_can_no_longer_be_traded_gets_the_reason",
+            "tests/exchange/test_client.py::"
+            "test_a_pair_with_a_precision_that_cannot_be_traded_is_named_and_leaves_the_others_usable",
+        ),
+        "cannot be traded: its",
+    ),
     "open-order cap reached": Shown(
         (_ANSWERS + "test_an_order_above_the_exchanges_open_order_cap_is_rejected_and_reported",),
         "was rejected by the exchange: Open orders of btc_usdt exceed the limit of",

@@ -155,6 +155,8 @@ def test_a_nightly_audit_covers_only_the_most_recent_orders(session: Session) ->
     assert 0 < last["runs"][-1]["orders"] < newest["runs"][-1]["orders"]
     begun, ended = last["runs"][-1]["start"], last["runs"][-1]["end"]
     assert 0 <= ended - begun <= 180 * 10**9
+    (session.place / "runs" / "1" / "inputs.bin").unlink()  # the bot keeps only its latest recordings
+    assert session.document("--since", "7d")["figures"] == newest["figures"]
     code, text = session.audit(run=session.config)  # a configuration path selects the latest run of its bot
     assert f"runs/{runs[-1]}: " in text, text
     assert code in (0, 1)

@@ -16,7 +16,7 @@ from random import Random
 import pytest
 
 from botkit.live.disk import REAL_DISK
-from botkit.live.limits.broker import FOLDER_VARIABLE, BrokerFolder, KeptLedger
+from botkit.live.limits.broker import FOLDER_VARIABLE, Broker, BrokerFolder, KeptLedger
 from botkit.live.limits.broker_client import BrokerLink
 from botkit.live.limits.protocol import (
     AskUsage,
@@ -31,6 +31,7 @@ from botkit.live.limits.protocol import (
 )
 from botkit.model.clock import NS_PER_S
 from tests.benchmarks.limits_judge import Trial, broker_pid, limits_for, trial
+from tests.live.test_ports import MemoryFiles
 
 POOL = SharedPool("create_order", 2 * NS_PER_S, 0, (SharedWindow("v|ip|create", 10, 60),))
 TAKE_THREE = Sync("a", 1, (Report(pool=0, wanted=3),))
@@ -185,6 +186,27 @@ def test_after_the_ledger_is_lost_no_slots_are_granted_while_earlier_requests_ma
     system.now += wait
     system.say(Join("b", "", (POOL,)))  # rejoin, because the bot was silent during this wait
     assert system.say(Sync("b", 1, (Report(pool=0, wanted=3),))).granted == ((0, 3),)
+
+
+def test_a_new_broker_removes_what_a_killed_one_left_half_written(tmp_path: Path) -> None:
+    folder = BrokerFolder(tmp_path, by_port=False)
+    KeptLedger(folder.ledger, REAL_DISK.files, lambda: NS_PER_S, Random(1), "first").apply(Join("a", "", (POOL,)))
+    for name in ("ledger.4711.new", "port.json.4711.new"):
+        (tmp_path / name).write_bytes(b"half")
+    Broker(folder, REAL_DISK.files, lambda: NS_PER_S, Random(1), "first")
+    assert REAL_DISK.files.names(tmp_path) == ["ledger"]
+
+
+def test_a_ledger_that_a_power_failure_took_with_its_first_requests_counts_as_lost(tmp_path: Path) -> None:
+    files, now = MemoryFiles(), 10 * NS_PER_S
+    first = KeptLedger(tmp_path / "ledger", files, lambda: now, Random(1), "first")
+    first.apply(Join("a", "", (POOL,)))
+    assert first.apply(TAKE_THREE).granted == ((0, 3),)
+    files.crash()
+    now = 40 * NS_PER_S
+    second = KeptLedger(tmp_path / "ledger", files, lambda: now, Random(2), "second")
+    second.apply(Join("b", "", (POOL,)))
+    assert second.apply(Sync("b", 1, (Report(pool=0, wanted=3),))).granted == ()
 
 
 def test_a_silent_bot_is_declared_dead_even_after_the_broker_was_replaced(system: System) -> None:

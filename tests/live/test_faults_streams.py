@@ -166,7 +166,7 @@ async def test_a_balance_change_reported_only_by_a_stream_soon_triggers_a_compar
         )
         world.emulator.wallet.deposit("emulator@botkit.local", "usdt", 500 * 10**8)
         await until(lambda: not differences(bot, world.emulator) and bot.comparisons.ended > compared_at, 20)
-        await until(lambda: "outside this bot; it counts as unassigned" in told(bot), 20)
+        await until(lambda: "outside this bot; it is booked as unassigned" in told(bot), 20)
     assert bot.view.money.unassigned["usdt"] == 500 * 10**8
 
 

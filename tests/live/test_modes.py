@@ -82,6 +82,14 @@ async def test_live_mode_refuses_an_emulator_and_emulator_mode_refuses_the_excha
         await opened(config(tmp_path), "emulator", rest="http://127.0.0.1:1/v3")
 
 
+async def test_paper_mode_says_what_to_check_if_the_exchange_cannot_be_reached(tmp_path: Path) -> None:
+    path = config(tmp_path)
+    path.write_text(path.read_text() + "limits: {ledger: none}\n")
+    with pytest.raises(ConfigError, match=r"Check the address and the network$") as caught:
+        await opened(path, "paper", rest="http://127.0.0.1:1/v3", ws="ws://127.0.0.1:1/ws")
+    assert "ClientConnectorError" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -278,6 +278,44 @@ def test_a_file_is_either_replaced_completely_or_unchanged(tmp_path: Path, monke
     assert files.names(tmp_path / "nowhere") == []
 
 
+def test_what_a_killed_process_left_half_written_is_removed_when_its_bot_starts_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(*names: object) -> None:
+        raise Killed
+
+    folder = StateFolder(tmp_path)
+    own = [folder.journal.with_name("journal.sqlite-log-00000002"), tmp_path / "status.json", tmp_path / "claim.json"]
+    of_others = [tmp_path / "halt.json", tmp_path / "viewed", folder.commands / "1.json"]
+    for number, path in enumerate((*own, *of_others)):
+        with monkeypatch.context() as dying:
+            dying.setattr(os, "replace", kill)
+            if number % 2:  # in a container, every run of a bot may have the same process id
+                dying.setattr(os, "getpid", lambda: 4711)
+            with pytest.raises(Killed):
+                folder.disk.files.write(path, b"half")
+    folder.disk.files.write(folder.journal, b"in use")
+    (tmp_path / "journal.new").write_text("a user's file")
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.new")}
+    assert len(left) == 7
+
+    running = StateFolder(tmp_path)
+    held = RealDisk().lock(tmp_path / "lock", "another process")
+    assert held is not None
+    with pytest.raises(AlreadyRunning):
+        running.lock()
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.new")} == left
+    held.release()
+    running.lock()
+    running.unlock()
+    rest = sorted(path.relative_to(tmp_path).as_posix().split(".")[0] for path in tmp_path.rglob("*.new"))
+    assert rest == ["commands/1", "halt", "journal", "viewed"]
+    assert folder.journal.read_bytes() == b"in use"
+
+
 def test_appended_data_follows_the_existing_content(tmp_path: Path) -> None:
     files, path = RealDisk().files, tmp_path / "run" / "log"
     for part in (b"one ", b"two"):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from botkit.live.recording import CLOSED, INPUTS
+from botkit.live.recording import CLOSED, INPUTS, RECORDINGS_KEPT, RUNS_KEPT
 from botkit.live.replay import Entries
 from botkit.live.run_files import DECISIONS, RunFiles
 from tests.simulation.disk import SimulatedDisk
@@ -77,6 +78,41 @@ def test_a_recording_is_not_closed_if_its_last_decisions_could_not_be_written(tm
     files.close()
     assert recorded_end(tmp_path) is None
     assert told == ["decisions.jsonl of this run can no longer be written: [Errno 28] No space left on device"]
+
+
+def begin(folder: Path) -> None:
+    RunFiles(folder, {"config": "x"}, 1 << 30, pytest.fail, SimulatedDisk()).close()
+
+
+def test_a_bot_that_starts_often_keeps_its_newest_runs_and_the_recordings_of_fewer(tmp_path: Path) -> None:
+    for number in range(1, RUNS_KEPT + 31):
+        begin(tmp_path / str(number))
+        found = sorted(int(run.name) for run in tmp_path.iterdir())
+        assert found == list(range(max(1, number - RUNS_KEPT + 1), number + 1))
+        recorded = sorted(int(path.parent.name) for path in tmp_path.glob(f"*/{INPUTS}"))
+        assert recorded == found[-RECORDINGS_KEPT:]
+    assert all((run / DECISIONS).exists() for run in tmp_path.iterdir())
+
+
+def test_the_run_that_begins_is_kept_even_if_other_runs_have_higher_numbers(tmp_path: Path) -> None:
+    for number in range(500, 500 + RUNS_KEPT + 10):
+        (tmp_path / str(number)).mkdir()
+    begin(tmp_path / "1")
+    assert (tmp_path / "1" / INPUTS).exists()
+    assert (tmp_path / "1" / DECISIONS).exists()
+    assert len(list(tmp_path.iterdir())) == RUNS_KEPT
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this system does not remove open files")
+def test_a_command_that_reads_an_old_run_can_finish_although_the_run_is_removed(tmp_path: Path) -> None:
+    for number in range(1, RUNS_KEPT + 1):
+        (tmp_path / str(number)).mkdir()
+    (tmp_path / "1" / DECISIONS).write_text("one\ntwo\n")
+    with (tmp_path / "1" / DECISIONS).open() as reading:
+        assert reading.readline() == "one\n"
+        begin(tmp_path / str(RUNS_KEPT + 1))
+        assert not (tmp_path / "1").exists()
+        assert reading.readline() == "two\n"
 
 
 def test_a_recording_truncated_at_any_byte_is_readable_up_to_that_byte(tmp_path: Path) -> None:

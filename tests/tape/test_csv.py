@@ -73,6 +73,11 @@ def test_time_formats_are_recognized_by_magnitude_or_as_iso(
     assert found.time.tolist() == [(1_735_689_600 + 60 * i) * 10**9 for i in range(3)]
 
 
+def test_milliseconds_of_a_distant_year_are_read(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+    found = candles(tmp_path, HEADER + "4102444800000,1,1,1,1,1\n4102444860000,1,1,1,1,1\n", pairs)
+    assert found.time.tolist() == [4_102_444_800 * 10**9, 4_102_444_860 * 10**9]
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.decimals("0.01", "99999999", places=2), min_size=1, max_size=8))
 def test_every_price_within_the_pairs_precision_is_exact(
@@ -139,6 +144,10 @@ BAD_CANDLES = {
     "huge exponent": (HEADER + "1735689600,1e999999999,11,9,10,1\n", r":2: open '1e999999999' is not a number"),
     "short row": (HEADER + FIRST + "1735689660,10,11\n", "Expected 6 columns, got 3"),
     "bad time": (HEADER + "yesterday,10,11,9,10,1\n", r":2: time 'yesterday' is neither"),
+    "far future": (
+        HEADER + "9214646340000,10,11,9,10,1\n9214646400000,10,11,9,10,1\n",
+        r":3: time '9214646400000' lies outside the years 1970 to 2261",
+    ),
     "mixed units": (
         HEADER + FIRST + "1735689660000,10,11,9,10,1\n",
         r":3: time '1735689660000' is in a different unit",

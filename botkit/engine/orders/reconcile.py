@@ -186,10 +186,7 @@ class Reconciliation:
             return
         for order, state, executed in self._read:
             if order.state is not state or order.executed_lots != executed:
-                what = f"{order.state.value}, executed {order.pair.rules.amount_text(order.executed_lots)}"
-                self._differences.append(
-                    Difference("order", f"order {order.client_id} of {order.pair} was {state.value} and is {what}")
-                )
+                self._differences.append(Difference("order", difference_of(order, state, executed)))
         if not self._portfolio.account:  # this is the very first start
             refusal = self._open(answer.body, now)
             if refusal is not None:
@@ -235,3 +232,13 @@ class Reconciliation:
                 )
         found = portfolio.balances.compare(report, now, quiet=not self._table.has_live)
         return [(item.currency, item.adopted_units) for item in found if item.adopted_units]
+
+
+def difference_of(order: Order, state: OrderState, executed: int) -> str:
+    """Say how an order differs from its earlier ``state`` and ``executed`` lots."""
+    name, done = f"order {order.client_id} of {order.pair}", order.pair.rules.amount_text(order.executed_lots)
+    if order.state is state and order.executed_lots > executed:
+        more = order.pair.rules.amount_text(order.executed_lots - executed)
+        return f"{name}: {more} more of it was filled, executed {done}"
+    before, after = (one.value.replace("_", " ") for one in (state, order.state))
+    return f"{name} was {before} and is {after}, executed {done}"

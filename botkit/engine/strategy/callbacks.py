@@ -115,6 +115,7 @@ class Callbacks:
             text=_own_lines(own or list(frames), error),
             time=self._clock.now,
             is_config=isinstance(error, ConfigError) and name == "on_start",
+            is_argument=_is_argument(error, frames),
         )
         self._changes.count += 1
         self._outbox.out.failures.append(failure)
@@ -130,6 +131,11 @@ def _is_of_botkit(file: str) -> bool:
     path = file.replace("\\", "/")
     # frames of a compiled module name the file relative to the package
     return path.startswith((f"{_PACKAGE}/", "botkit/")) or "/pluggy/" in path
+
+
+def _is_argument(error: BaseException, frames: list[traceback.FrameSummary]) -> bool:
+    """Return True if botkit refused a value that the strategy passed to it, so that the message says it all."""
+    return isinstance(error, (ConfigError, ValueError)) and bool(frames) and _is_of_botkit(frames[-1].filename)
 
 
 def _users_last(frames: list[traceback.FrameSummary]) -> traceback.FrameSummary | None:

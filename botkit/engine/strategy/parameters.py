@@ -32,6 +32,7 @@ from typing import Any, ClassVar, Final, Literal, TypeVar, overload
 import msgspec
 
 from botkit.errors import ConfigError, PluginError
+from botkit.model.listed_pairs import ListedPairs
 from botkit.model.money import Number, to_decimal
 from botkit.model.pairs import Pair
 
@@ -578,6 +579,8 @@ def _pair(name: str, value: Any, pairs: Mapping[str, Pair] | None) -> Any:
     base, _, quote = plain.partition("_")
     meant = next((text for text in (plain, f"{quote}_{base}") if text in pairs), None)
     hint = f"; did you mean {meant}?" if meant else _did_you_mean(plain, pairs)
+    if isinstance(pairs, ListedPairs) and plain in pairs.left_out:
+        raise ParameterError(name, f"{plain} cannot be traded: {pairs.left_out[plain]}")
     raise ParameterError(name, f"{value!r} is not a pair of the exchange{hint}")
 
 

@@ -16,6 +16,7 @@ does not enforce rate limits. A bot's router enforces them, and ``botkit limits`
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
@@ -70,8 +71,11 @@ from botkit.exchange.bitopro.wire.wallet import (
 from botkit.exchange.machine import SystemClock, system_random
 from botkit.model.adapter import Lifetime
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_MS, NS_PER_S, Clock, Nanos
-from botkit.model.pairs import Pair, pairs_from_wire
+from botkit.model.listed_pairs import ListedPairs
+from botkit.model.pairs import pairs_from_wire
 from botkit.model.resolutions import check_resolution
+
+log = logging.getLogger("botkit.bitopro")
 
 T = TypeVar("T")
 
@@ -205,13 +209,17 @@ class BitoProClient(Lifetime):
         """Return the rules of every pair as wire rows."""
         return (await self._call("trading_pairs", PairsReply)).data or ()
 
-    async def pairs(self, *, amount_step: Literal["base", "amount"] = "base") -> dict[str, Pair]:
-        """Return the rules of every pair as `Pair` objects, keyed by lowercase name."""
+    async def pairs(self, *, amount_step: Literal["base", "amount"] = "base") -> ListedPairs:
+        """Return the rules of every pair that can be traded as `Pair` objects, keyed by lowercase name."""
         rows = [msgspec.to_builtins(row) for row in await self.trading_pairs()]
+        left_out: dict[str, str] = {}
         try:
-            return pairs_from_wire(rows, amount_step=amount_step)
+            pairs = pairs_from_wire(rows, amount_step=amount_step, left_out=left_out)
         except (ValueError, KeyError, ArithmeticError) as error:
             raise TryAgain(f"trading_pairs: {error}", status=200) from None
+        for name, reason in left_out.items():
+            log.warning("the pair %s is left out: %s", name[:40], reason)
+        return ListedPairs(pairs, left_out)
 
     async def currencies(self) -> tuple[CurrencyRow, ...]:
         """Return withdrawal limits and fees, one row per currency and protocol."""

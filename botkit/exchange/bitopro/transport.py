@@ -276,7 +276,9 @@ def _no_answer(
         reason = f"no answer within {timeout_s:g} s" if connected else "no connection within the time limit"
     else:
         # show only the class and the first line, because some aiohttp messages quote the received data
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else 'connection dropped'}"
+        # (aiohttp writes ssl:default even for a plain http address)
+        said = str(error).replace(" ssl:default", "")
+        reason = f"{type(error).__name__}: {said.splitlines()[0][:200] if said else 'connection dropped'}"
     if not connected:
         return NothingSent(f"{what}: nothing was sent: {reason}", text=reason)
     if endpoint.is_write:

@@ -23,6 +23,7 @@ from random import Random
 import msgspec
 import platformdirs
 
+from botkit.live.disk import remove_unfinished
 from botkit.live.limits.ledger import SlotLedger, new_ledger
 from botkit.live.limits.protocol import AskUsage, Join, Leave, LedgerReply, Message, Sync
 from botkit.live.ports import Files
@@ -111,6 +112,8 @@ class KeptLedger:
         self._files = files
         self._now = now
         self._boot = boot
+        #: True until the file's name has reached the disk
+        self._is_new = False
         self.ledger = self._read(random)
 
     def apply(self, message: Message) -> LedgerReply:
@@ -126,6 +129,7 @@ class KeptLedger:
         try:
             saved = decode_ledger(self._files.read(self._path))
         except FileNotFoundError:
+            self._is_new = True
             return new_ledger(random)  # the ledger was never used, so no window has requests to count
         except (OSError, msgspec.MsgspecError) as error:
             log.warning(
@@ -145,16 +149,20 @@ class KeptLedger:
         return ledger
 
     def _write(self) -> None:
-        # No sync is needed: the system keeps written data even after this process ends, and after a power failure the
-        # ledger counts as lost.
-        self._files.write(self._path, encode(SavedLedger(self._boot, self.ledger)), durable=False)
+        # Only the first write needs a sync: the system keeps written data even after this process ends, and after a
+        # power failure the ledger counts as lost, but only if its file is there.
+        self._files.write(self._path, encode(SavedLedger(self._boot, self.ledger)), durable=self._is_new)
+        self._is_new = False
 
 
 class Broker:
     """The server. It has one connection per bot and processes messages in order of arrival."""
 
     def __init__(self, folder: BrokerFolder, files: Files, now: Callable[[], Nanos], random: Random, boot: str) -> None:
-        """``random`` generates the token, so it must be unpredictable. ``boot`` identifies the machine's boot."""
+        """The folder must be locked. ``random`` generates the token, so it must be unpredictable. ``boot`` identifies
+        the machine's boot.
+        """
+        remove_unfinished(files, folder.path, ("ledger", "port"))
         self._folder = folder
         self._files = files
         self._now = now

@@ -105,7 +105,7 @@ def reasons_of(
 
 
 def _figures(found: dict[str, Any]) -> list[str]:
-    """Format the figures: money first, then the strategies, then the connections."""
+    """Format the figures: money first, then the strategies, then, for a running bot, the connections."""
     if "strategies" not in found:
         return []
     try:
@@ -114,12 +114,13 @@ def _figures(found: dict[str, Any]) -> list[str]:
         for name, values in found.get("parameters", {}).items():
             if values:
                 lines.append(f"  {name} has {', '.join(f'{key}={value}' for key, value in values.items())}")
-        streams = found.get("streams", {})
+        # the connections and the used slots of a bot that is not running are those of its last moment
+        streams = found.get("streams", {}) if found["running"] else {}
         bad = {name: state for name, state in streams.items() if state in ("lost", "stale")}
         if streams:
             lines.append(f"  streams: {len(streams) - len(bad)} connected, {len(bad)} not")
         lines += [f"  stream {name}: {state}" for name, state in bad.items()]
-        for row in found.get("limits", ()):
+        for row in found.get("limits", ()) if found["running"] else ():
             lines.append(
                 f"  limit {row['pool']} ({row['scope']}): {row['held']:,} of {row['limit']:,} in {row['per_s']} s"
             )
