@@ -8,6 +8,7 @@ from botkit.live.capital import kept_positions, move_stopped, parse_amounts, par
 from botkit.live.commands import ask
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
+from botkit.live.latch import lift
 from botkit.live.limits.sharing import ledger_usage
 from botkit.live.machine import this_machine
 from botkit.live.panic import OwnOrders, hold_back, outcome_of, panic
@@ -33,6 +34,7 @@ __all__ = [
     "hold_back",
     "kept_positions",
     "ledger_usage",
+    "lift",
     "move_stopped",
     "outcome_of",
     "panic",

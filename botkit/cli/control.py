@@ -64,7 +64,7 @@ def pause(config: Path, strategy: str, mode: str | None) -> None:
 @_MODE
 def resume(config: Path, strategy: str | None, mode: str | None) -> None:
     """Lift a halt on the bot (panic, loss limit, breaker), or STRATEGY's pause."""
-    from botkit.assembly.operations import Journal, ask, standstills_of
+    from botkit.assembly.operations import Journal, ask, lift, standstills_of
 
     folder = state_folder_of(config, mode)
     if strategy is None:
@@ -83,9 +83,7 @@ def resume(config: Path, strategy: str | None, mode: str | None) -> None:
         try:
             journal = Journal.open(folder.journal)
             try:
-                halts = journal.document("halts") or {}
-                was = halts.pop(strategy, None)
-                journal.put_meta({"halts": json.dumps(halts)})
+                was = lift(journal, strategy)
             finally:
                 journal.close()
         finally:

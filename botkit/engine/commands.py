@@ -74,7 +74,8 @@ class Commands:
             if record is None:
                 return
             if not record.active:
-                self._reply(refusal=f"{given.level} was stopped ({record.stopped_because}); restart the bot")
+                then = "" if rooms.risk.halted(given.level) is None else ", then resume it"
+                self._reply(refusal=f"{given.level} was stopped ({record.stopped_because}); restart the bot{then}")
                 return
         if rooms.risk.halted(given.level) is not None:
             rooms.risk.resume(given.level)

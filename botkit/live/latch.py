@@ -17,6 +17,9 @@ from botkit.live.state_folder import KeptHalt, StateFolder
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.inputs import Halt, Input, Resume
 
+#: documents of the journal: the halted strategies, whether the bot is halted, and the strategies whose halts were
+#: lifted while it was stopped
+_STRATEGIES, _BOT, _LIFTED = "halts", "bot halted", "lifted"
 #: interval between attempts to write to a journal that cannot be written
 _RETRY_AFTER: Nanos = 1 * NS_PER_S
 
@@ -39,11 +42,13 @@ class Latch:
         self._say = say
         self._now = now
         self._is_set = folder.halt() is not None
+        #: levels whose halts were lifted since the last run, until the restored books have been written
+        self.lifted = lifted_of(journal, is_halted=self._is_set)
         #: a halt that has not been written yet
         self._to_write: KeptHalt | None = None
         self._strategies: dict[str, str] = halts_of(journal)
-        #: the strategies' halts that the journal contains
-        self._kept = dict(self._strategies)
+        #: what the journal contains: the strategies' halts, and whether the bot is halted
+        self._kept = (self._strategies, journal.document(_BOT) is True)
         #: no write is attempted before this time
         self._keep_at: Nanos = 0
 
@@ -98,17 +103,51 @@ class Latch:
         self._keep()
 
     def _keep(self) -> None:
-        if self._strategies == self._kept or self._now() < self._keep_at:
+        wanted = (self._strategies, self._is_set and self._to_write is None)
+        if wanted == self._kept or self.lifted or self._now() < self._keep_at:
             return
         try:
-            self._journal.put_meta({"halts": json.dumps(self._strategies)})
+            self._journal.put_meta(_documents(*wanted))
         except JournalError:  # the journal watch reports an unwritable journal
             self._keep_at = self._now() + _RETRY_AFTER
         else:
-            self._kept = self._strategies
+            self._kept = wanted
+
+    def forget_lifted(self) -> None:
+        """Forget the halts lifted while the bot was stopped, because the books written since then take them into
+        account. Raises JournalError.
+        """
+        self._kept = (self._strategies, self._is_set)
+        self._journal.put_meta({**_documents(*self._kept), _LIFTED: "[]"})
+        self.lifted = ()
+
+
+def _documents(strategies: Mapping[str, str], is_halted: bool) -> dict[str, str]:
+    return {_STRATEGIES: json.dumps(strategies), _BOT: json.dumps(is_halted)}
+
+
+def lift(journal: Journal, strategy: str) -> str | None:
+    """Lift a stopped bot's halt of a strategy, and return the reason for the halt, or None if there is none. The next
+    start measures losses afresh, as a running bot would do. Raises JournalError.
+    """
+    halts = halts_of(journal)
+    reason = halts.pop(strategy, None)
+    if reason is not None:
+        lifted = [*(journal.document(_LIFTED) or ()), strategy]
+        journal.put_meta({_STRATEGIES: json.dumps(halts), _LIFTED: json.dumps(lifted)})
+    return reason
+
+
+def lifted_of(journal: Journal, *, is_halted: bool) -> tuple[str | None, ...]:
+    """Return the levels (a strategy's name; None: the bot) that were halted when the bot stopped and whose halts were
+    lifted since then. The bot's halt is a file, which the user may also delete by hand.
+    """
+    strategies: list[str] = journal.document(_LIFTED) or []
+    bot: list[None] = [None] if not is_halted and journal.document(_BOT) is True else []
+    return (*bot, *dict.fromkeys(strategies))
 
 
 def halts_of(journal: Journal) -> dict[str, str]:
     """Return the strategies that an earlier run left halted, with the reasons."""
-    found: dict[str, str] = journal.document("halts") or {}
+    found: dict[str, str] = journal.document(_STRATEGIES) or {}
     return found

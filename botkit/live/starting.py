@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from botkit.live.bot import Bot
@@ -46,6 +46,7 @@ from botkit.model.inputs import (
     LeaveOrphans,
     Restore,
     RestoredOrder,
+    Resume,
     SentBefore,
 )
 from botkit.model.orders import FINAL_STATES, LIVE_STATES, Order, OrderState
@@ -61,6 +62,7 @@ _CLAIM_AGAIN_S = 1.5
 _WINDOWS: Nanos = 2 * NS_PER_HOUR
 #: requests that are sent even without a journal, and the length of the windows that a few such requests can fill
 _CANCELS, _BRIEF_S = ("cancel_order", "cancel_batch"), 1
+_LIFTED = "lifted while the bot was stopped"
 
 #: the reason in the journal of an order that is no longer this bot's
 _LEFT_OPEN = "left open as foreign orders"
@@ -160,6 +162,7 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     kept = {name: found for name in names if (found := journal.document(f"strategy:{name}")) is not None}
     halts = {name: reason for name, reason in halts_of(journal).items() if name in names}
     halt = parts.folder.halt()
+    lifted = [level for level in bot.latch.lifted if (halt is None if level is None else level in names)]
     if halt is not None:
         bot.notices.tell("error", f"halted ({halt.kind}): {halt.reason}. No new orders; `botkit resume` lifts it")
     if opened.losses is not None and halt is not None and opened.losses not in halt.reason:
@@ -175,12 +178,24 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
             parameters=tuple(set_by_hand),
             # requests from earlier runs still count toward the exchange's windows
             sends=() if parts.is_new_world else tuple(_sent_before(bot, opened)),
-            halts=halts,
-            halted=None if halt is None else halt.reason,
-            keeps_orders=halt is not None and halt.kind == KEY_HALT,
+            halts={**halts, **{name: _LIFTED for name in lifted if name is not None}},
+            halted=halt.reason if halt is not None else _LIFTED if None in lifted else None,
+            keeps_orders=None in lifted or (halt is not None and halt.kind == KEY_HALT),
         )
     )
+    _resume(bot, lifted)
     return gone
+
+
+def _resume(bot: Bot, lifted: Iterable[str | None]) -> None:
+    """Lift the halts that were lifted while the bot was stopped in its books too, so that losses are measured from now
+    on, as they are when a running bot is resumed. Raises JournalError.
+    """
+    for level in lifted:
+        bot.say(Resume(level))
+    if bot.latch.lifted:
+        bot.persistence.commit((), bot.driver.now())  # otherwise a crash could undo the resume, but not the next step
+        bot.latch.forget_lifted()
 
 
 def _sent_before(bot: Bot, opened: Opened) -> Iterator[SentBefore]:

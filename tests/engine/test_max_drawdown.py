@@ -15,7 +15,7 @@ from botkit.assembly.backtest import backtest_into
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.risk.rules import MaxDrawdown
-from botkit.model.inputs import Resume
+from botkit.model.inputs import Begin, Input, Restore, Resume
 from tests.cli.first_week import FirstBot
 from tests.engine_world import BTC, PAIRS, UNIT, Bot, Listener
 
@@ -175,3 +175,44 @@ def test_a_backtest_stops_the_strategy_at_max_drawdown_and_reports_the_halt(tmp_
     result, _, _ = backtest_into(bot.config, out=bot.out)
     assert result.summary["fills"] >= 1
     assert any("max_drawdown is 10 %" in warning.text for warning in result.warnings)
+
+
+@pytest.mark.parametrize("rule", [{"max_drawdown": "0.2"}, {"max_daily_loss": {"twd": 1_000}}])
+@pytest.mark.parametrize("level", [None, "s0"])
+def test_a_resume_between_the_restart_and_the_first_price_measures_losses_from_that_price(
+    level: str | None, rule: dict[str, object]
+) -> None:
+    def bot(start: bool = True) -> Bot:
+        limits = {"strategy_risk": {"s0": rule}} if level else {"risk": rule}
+        return Bot(Listener(), balances=COINS, capital=[dict(COINS)], start=start, **limits)  # type: ignore[arg-type]
+
+    def restarted(*given: Input) -> Bot:
+        again = bot(start=False)
+        halts = {level: "a loss"} if level else {}
+        again.tell(Restore(books=before.portfolio.state(), halts=halts, halted=None if level else "a loss"))
+        for first in (*given, Begin()):
+            again.tell(first)
+        again.trade(1_500)
+        return again
+
+    before = bot()
+    before.trade(2_000)
+    before.trade(1_500)  # from 7,000 to 5,500
+    assert before.risk.halted(level) is not None
+    assert restarted().s.buy(BTC, amount=0.1, price=1_000).is_refused
+    again = restarted(Resume(level))
+    assert again.s.buy(BTC, amount=0.1, price=1_000).is_open
+    again.end_turn()
+    again.trade(1_200)
+    assert again.risk.halted(level) is None  # less than 1,000, and less than 20 %
+    again.trade(1_000)
+    assert again.risk.halted(level) is not None
+
+
+def test_a_stopped_strategy_must_be_restarted_before_it_is_resumed() -> None:
+    b = Bot(Listener(), balances=COINS, capital=[dict(COINS)], strategy_risk={"s0": {"max_drawdown": "0.2"}})
+    b.trade(2_000)
+    b.trade(1_500)
+    b.tell(Resume("s0"))
+    assert b.reply is not None
+    assert str(b.reply.refusal).endswith("max_drawdown is 20 %); restart the bot, then resume it")

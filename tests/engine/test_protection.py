@@ -121,6 +121,71 @@ def test_an_exit_that_cannot_be_a_market_order_is_sent_as_a_limit_order() -> Non
     assert order.reduces
 
 
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_an_exit_does_not_wait_for_a_sell_without_an_answer_but_sells_the_other_coins(is_answered: bool) -> None:
+    b = bot(stop_loss_pct=5)
+    ask = b.s.sell(BTC, amount=0.1, price=1_200)
+    b.end_turn()
+    if is_answered:
+        b.answer(b.create_of(ask), Ending.UNKNOWN)
+    else:
+        b.trade(940)
+        b.now += S - 1
+        b.trade(940)
+        assert exits(b) == [ask], "an answer that arrives soon lets one order sell everything"
+        b.now += 1
+    assert not cancelled_ids(b.trade(940))
+    first = exits(b)[1]
+    # no market orders are allowed while the outcome of an order in the pair is unknown
+    assert first.type is (OrderType.LIMIT if is_answered else OrderType.MARKET)
+    assert (first.amount_lots, first.state) == (9_000, OrderState.SENDING)
+    b.trade(930)
+    assert exits(b) == [ask, first]
+    sold(b, first, 930)
+    b.trade(920)
+    assert exits(b) == [ask, first], "the remaining coins may already be sold"
+    if is_answered:
+        b.push(ask, 0)
+    else:
+        b.accept(ask)
+    assert cancelled_ids(b.requests) == [ask.client_id]
+    b.push(ask, 4)
+    last = exits(b)[2]
+    assert (last.tag, last.amount_lots) == ("stop_loss", 1_000)
+    sold(b, last, 910)
+    assert b.s.position(BTC).is_flat
+    b.check()
+
+
+def test_coins_freed_while_the_outcome_of_an_exit_is_unknown_are_sold() -> None:
+    b = bot(stop_loss_pct=5)
+    ask = b.s.sell(BTC, amount=0.1, price=1_200)
+    b.end_turn()
+    b.answer(b.create_of(ask), Ending.UNKNOWN)
+    b.trade(940)
+    first = exits(b)[1]
+    b.answer(b.create_of(first), Ending.UNKNOWN)
+    b.trade(930)
+    assert exits(b) == [ask, first], "every coin is in an order that may be at the exchange"
+    b.push(ask, 4)
+    assert [order.amount_lots for order in exits(b)] == [1_000, 9_000, 1_000]
+    b.check()
+
+
+def test_an_exit_waits_for_the_orders_whose_cancels_free_their_coins_soon() -> None:
+    b = bot(stop_loss_pct=5)
+    stuck = b.s.sell(BTC, amount=0.1, price=1_200)
+    b.end_turn()
+    resting = b.s.sell(BTC, amount=0.2, price=1_300)
+    b.end_turn()
+    b.rest(resting)
+    b.answer(b.create_of(stuck), Ending.UNKNOWN)
+    assert cancelled_ids(b.trade(940)) == [resting.client_id]
+    assert exits(b) == [stuck, resting]
+    b.push(resting, 4)
+    assert exits(b)[2].amount_lots == 9_000
+
+
 def test_an_exit_into_a_thin_book_becomes_a_limit_order() -> None:
     b = bot(stop_loss_pct=5)
     b.book([(940, 100)], [(950, 100)])

@@ -7,6 +7,7 @@ exchange to the unit. Mutants of the protocol are caught.
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
@@ -105,6 +106,67 @@ def watch(b: Bot, exchange: ModelExchange) -> None:
             raise Violation(f"{order} has executed more than its row at the exchange")
 
 
+class Protected(Gambler):
+    """Buys and sells small amounts, and leaves the exits to `protect`."""
+
+    def on_start(self) -> None:
+        super().on_start()
+        self.protect(BTC, stop_loss_pct=3, trail_pct=4)
+
+    def on_timer(self, timer: Any) -> None:
+        if self.calm:
+            self.cancel_all()
+            return
+        dice = self.random
+        mine = self.open_orders(BTC)
+        choice = dice.random()
+        if choice < 0.45:
+            self.buy(BTC, amount=dice.randint(1, 50) / 10, price=dice.randint(980, 1_050))
+        elif choice < 0.75 and self.position(BTC).sellable:
+            self.sell(BTC, amount=self.position(BTC).sellable * dice.choice([0.01, 0.3, 1]), price=1_150)
+        elif choice < 0.85 and mine:
+            self.cancel(dice.choice(mine))
+
+
+def play_protected(seed: int, faults: float = 0.15) -> tuple[int, int]:
+    """Simulate one run with prices that trigger exits. Return how many exits were sent, and how many of them while the
+    outcome of another sell was unknown. Raises Violation if an exit could sell coins twice, or does not sell coins that
+    nothing locks.
+    """
+    balances = {"twd": RICH["twd"], "btc": 0}
+    exchange = ModelExchange(seed, balances, ACCEPT_S * S, faults)
+    b = Bot(Protected(), balances=balances, seed=seed, latest_accept_s=ACCEPT_S)
+    dice = Random(seed)
+    known: set[int] = set()
+    beside_unknown = 0
+    for second in range(2 * RUN_S):
+        run(b, exchange, T0 + second * S)
+        b.now = max(b.now, T0 + second * S)
+        price = dice.randint(930, 1_080)
+        exchange.send(b.trade(price), b.now)
+        watch(b, exchange)
+        position = b.s.position(BTC)
+        sells = [order for order in b.engine.view.open_orders() if order.side is Side.SELL]
+        if sum(order.remaining_lots for order in sells) > position.exact.amount * 10_000:
+            raise Violation(f"{sells} could sell more than {position}")
+        new = [o for o in sells if o.tag in ("stop_loss", "trailing_stop") and o.client_id not in known]
+        known.update(order.client_id for order in new)
+        is_unanswered = [
+            o.state is OrderState.UNKNOWN or (o.state is OrderState.SENDING and b.now - o.sent >= S) for o in sells
+        ]
+        beside_unknown += bool(new) and any(o.state is OrderState.UNKNOWN for o in sells if o not in new)
+        is_due = position.average_entry and price <= position.average_entry * 0.97
+        if is_due and position.sellable and all(is_unanswered) and not any(o.reduces for o in sells):
+            raise Violation(f"nothing sells the free coins of {position} at {price}: {sells}")
+    exchange.faults = 0.0
+    b.s.calm = True
+    run(b, exchange, T0 + (2 * RUN_S + 90) * S)
+    b.s.cancel_timer()
+    run(b, exchange, T0 + (2 * RUN_S + 120) * S)
+    settled(b, exchange)
+    return len(known), beside_unknown
+
+
 def settled(b: Bot, exchange: ModelExchange) -> None:
     if b.failures:
         raise AssertionError(b.failures[0].text)
@@ -136,6 +198,12 @@ def test_no_order_is_lost_or_duplicated_or_marked_final_while_live_at_the_exchan
     assert len(injected) == 9, injected
     assert min(injected.values()) >= 10, injected
     assert all(executed.values())
+
+
+def test_exits_sell_free_coins_at_once_and_never_sell_coins_twice_whatever_the_network_does() -> None:
+    found = [play_protected(seed) for seed in range(20)]
+    assert sum(sent for sent, _ in found) >= 20, found
+    assert sum(beside for _, beside in found) >= 3, found
 
 
 def test_without_faults_every_order_is_sent_without_recovery() -> None:

@@ -2,8 +2,9 @@
 
 Two resting exits would lock the same coins twice, and the exchange has no OCO orders, so no exit rests in the book.
 Instead the engine watches the last price. When an exit triggers, it cancels the orders that lock the coins, waits until
-they are final, and sells at the market. The engine receives only traded prices. If the price gaps through the stop, an
-exit therefore sells at the price beyond the gap.
+they are final, and sells at the market. It does not wait for orders that the exchange has not answered for, because
+their outcome may stay unknown for minutes: it sells the other coins meanwhile. The engine receives only traded prices.
+If the price gaps through the stop, an exit therefore sells at the price beyond the gap.
 
 The exits are managed by the engine, not by the strategy. They therefore stay active when the strategy is paused, halted
 or stopped, whether because of a loss or because the strategy failed. In these cases nothing else manages the position,
@@ -32,6 +33,8 @@ EXIT_SLIPPAGE_PCT = 1.0
 _LIMIT_EXIT_LASTS: Nanos = 5 * NS_PER_S
 #: delay before the next attempt after a refused exit
 _RETRY_AFTER: Nanos = 1 * NS_PER_S
+#: an exit does not wait longer than this for the answer to the create of a sell whose coins it would also sell
+_ANSWER_WITHIN: Nanos = 1 * NS_PER_S
 
 
 class _Watch:
@@ -209,15 +212,17 @@ class Protector:
             self._leave(watch)
 
     def _leave(self, watch: _Watch) -> None:
-        if watch.order is not None and watch.order.is_open:
+        latest = watch.order
+        if latest is not None and latest.is_open and latest.state is not OrderState.UNKNOWN:
             return
         if self._clock.now < watch.retry_at:
             return
         name, entry, pair = watch.record.name, watch.entry, watch.pair
-        locking = [order for order in self._table.open_of(name, pair) if order.side is Side.SELL]
-        if locking:
-            for order in locking:
-                entry.cancel(order)
+        locking = [o for o in self._table.open_of(name, pair) if o.side is Side.SELL and o is not latest]
+        must_wait = any(not self._is_unanswered(order) for order in locking)
+        for order in locking:
+            entry.cancel(order)
+        if must_wait:
             return  # the cancelled orders' coins become free once the cancels are final; see `order_changed`
         lots = self._portfolio.position(name, pair).sellable_lots
         if not lots:
@@ -231,6 +236,12 @@ class Protector:
         if order.is_refused:
             watch.retry_at = self._clock.now + _RETRY_AFTER
         watch.order = order
+
+    def _is_unanswered(self, order: Order) -> bool:
+        """Return True if an order may not be at the exchange, so that its cancel may free no coins for minutes."""
+        if order.state is OrderState.SENDING:
+            return self._clock.now - order.sent >= _ANSWER_WITHIN
+        return order.state is OrderState.UNKNOWN
 
     def _limit_exit(self, watch: _Watch, lots: int) -> Order:
         market = self._markets.of(watch.pair)
