@@ -386,9 +386,9 @@ def _shown(node: Node, name: str) -> str:
         return "a mapping"
     if node.value == "" and not node.quoted:
         return "empty"
-    path = _path_of(name)
-    if is_secret(path) and not (path[0] == "notify" and path[-1] == "level"):
-        return "a value (not shown)"
+    if is_secret(_path_of(name)):
+        # a token may have been pasted into the wrong key of its section
+        return "something else (not shown, as it may be secret)"
     text = node.value if len(node.value) <= 60 else node.value[:57] + "..."
     return f'"{text}"' if node.quoted else text
 

@@ -44,7 +44,7 @@ class Stages:
         for row in given.orders:
             if row.order.state is not OrderState.QUEUED:  # a queued order was never sent
                 rooms.desk.restore(row.order, row.executions, now)
-                if row.order.is_quote and not row.order.is_final and row.order.strategy in rooms.strategies:
+                if row.order.is_quote and not row.order.is_final:
                     rooms.quoter.restore(row.order)
         for name, kept in given.kept.items():
             if name in rooms.records:

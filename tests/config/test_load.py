@@ -181,7 +181,11 @@ MISTAKES = [
     ("backtest: {slippage: 2}\n", 2, "would be 200 %"),
     ("backtest: {slippage: -0.01}\n", 2, "-0.01 is below 0"),
     ("backtest: {fees: {maker: -0.0001, taker: 0.2}}\n", 2, "negative fees (rebates) are not supported"),
-    ("notify: [{use: bell, level: loud}]\n", 2, "`notify[0].level` is loud; write one of info"),
+    (
+        "notify: [{use: bell, level: loud}]\n",
+        2,
+        "`notify[0].level` is something else (not shown, as it may be secret); write one of info",
+    ),
     ("backtest: {slippage: 1e-4}\n", 2, "write it out: 0.0001"),
     ("backtest: {fees: {maker: 0.2, taker: 0.2}}\n", 2, "would be 20"),
     ("backtest: {fees: {maker: 0.001}}\n", 2, "`taker` is missing"),

@@ -74,6 +74,18 @@ def fill(desk: RiskDesk, portfolio: Portfolio, order: Order, price: float, amoun
     desk.order_filled(order, booked.lots)
 
 
+def test_an_order_of_a_strategy_that_is_no_longer_configured_counts_for_the_bot_until_it_is_final() -> None:
+    desk, _ = desk_of(bot=rules(max_open_orders=1))
+    left = make_order("gone", BTC_TWD, BUY, price=900, amount=1)
+    desk.order_opened(left)
+    mine = make_order("a", BTC_TWD, BUY, price=900, amount=1)
+    assert "1 orders are open" in (desk.review(mine) or "")
+    assert (desk.view("a").orders.open_orders(), desk.view(None).orders.open_orders()) == (0, 1)
+    desk.order_filled(left, left.amount_lots)
+    desk.order_closed(left)
+    assert desk.review(mine) is None
+
+
 # -- values -----------------------------------------------------------------------------------------------------------
 
 

@@ -20,17 +20,14 @@ from tests.live.world import World, make_world, settled, strategy_of, told, unti
 
 pytestmark = pytest.mark.virtual_time
 
-_KEPT = '{name: p, use: puppet, capital: {usdt: "60000"}, params: {pair: btc_usdt}}'
-_OWN = '{name: r, use: puppet, capital: {usdt: "40000"}, params: {pair: btc_usdt}}'
-_POOLED = "{name: r, use: puppet, params: {pair: btc_usdt}}"
-_CONFIG = f"""
+_CONFIG = """
 name: world
 plugins: [plugins]
 strategies:
-  - {_KEPT}
-  - {_OWN}
+  - {name: p, use: puppet, capital: {usdt: "60000"}, params: {pair: btc_usdt}}
+  - {name: r, use: puppet, capital: {usdt: "40000"}, params: {pair: btc_usdt}}
 emulator:
-  balances: {{usdt: 100000, btc: 1}}
+  balances: {usdt: 100000, btc: 1}
 """
 
 
@@ -84,11 +81,14 @@ async def sent_while_dying(world: World, arrives_ms: int) -> Order:
 
 
 @pytest.mark.parametrize("choice", ["cancel", "adopt"])
-@pytest.mark.parametrize("row", [_OWN, _POOLED])
+@pytest.mark.parametrize("is_pooled", [(False, False), (False, True), (True, True)])
 async def test_fills_of_a_removed_strategy_while_the_bot_was_down_are_booked_to_it_once(
-    tmp_path: Path, choice: OrphanChoice, row: str
+    tmp_path: Path, choice: OrphanChoice, is_pooled: tuple[bool, bool]
 ) -> None:
-    async with make_world(tmp_path, config=_CONFIG.replace(_OWN, row)) as world:
+    config = _CONFIG
+    for is_one, capital in zip(is_pooled, ('capital: {usdt: "60000"}, ', 'capital: {usdt: "40000"}, '), strict=True):
+        config = config.replace(capital, "") if is_one else config
+    async with make_world(tmp_path, config=config) as world:
         await bought_while_down(world)
         text = remove(world)
         second = await world.start(orphans=choice)
@@ -104,6 +104,8 @@ async def test_fills_of_a_removed_strategy_while_the_bot_was_down_are_booked_to_
         assert strategy_of(third, "r").position("btc_usdt").amount == pytest.approx(0.01, abs=1e-4)
         assert in_books(third) == at_exchange(world)
         assert third.view.money.unassigned["btc"] == 10**8
+        assert third.view.money.holdings("r")["btc"] == third.view.money.account["btc"] - 10**8
+        assert sum(fill.lots for fill in third.journal.fills()) == strategy_of(third, "r").rules("btc_usdt").lots(0.01)
         assert "entered or left the account" not in told(third)
         third.view.money.check()
 
@@ -178,3 +180,62 @@ async def test_an_order_left_open_stays_foreign_even_if_its_strategy_returns(two
     assert [row.order_id for row in third.view.foreign_orders()] == [order.order_id]
     assert not strategy_of(third, "r").open_orders()
     third.view.money.check()
+
+
+async def test_quotes_of_a_removed_strategy_are_cancelled(two: World) -> None:
+    bot = await two.start()
+    strategy = strategy_of(bot, "r")
+    strategy.quote("btc_usdt", bids=[(round(strategy.last_price("btc_usdt") / 2), 0.01)], asks=[])
+    bot.driver.wake()
+    await until(lambda: two.exchange_orders(open_only=True))
+    await two.crash(bot)
+    remove(two)
+    second = await two.start(orphans="cancel")
+    assert "1 order of removed strategies was cancelled" in told(second)
+    assert not two.exchange_orders(open_only=True)
+    second.view.money.check()
+
+
+async def test_an_order_of_a_removed_strategy_that_cannot_be_cancelled_prevents_the_start(
+    two: World,
+) -> None:
+    bot = await two.start()
+    strategy = strategy_of(bot, "r")
+    order = strategy.buy("btc_usdt", amount=0.01, price=round(strategy.last_price("btc_usdt") / 2))
+    bot.driver.wake()
+    await settled(order)
+    await two.crash(bot)
+    remove(two)
+    for name in ("cancel_order", "cancel_batch"):
+        two.emulator.add_fault({"kind": "error_before", "where": name})
+    with pytest.raises(StartRefused, match=f"could not be cancelled within 60 s: {order.order_id}"):
+        await two.start(orphans="cancel")
+    assert len(two.exchange_orders(open_only=True)) == 1
+    two.emulator.remove_faults()
+    again = await two.start()  # what it has been told holds
+    assert "1 order of removed strategies was cancelled" in told(again)
+    assert not two.exchange_orders(open_only=True)
+
+
+async def test_a_removed_strategy_keeps_its_position_in_a_pair_that_no_other_strategy_trades(tmp_path: Path) -> None:
+    config = _CONFIG.replace('"40000"}, params: {pair: btc_usdt}', '"40000"}, params: {pair: eth_usdt}')
+    async with make_world(tmp_path, config=config) as world:
+        bot = await world.start()
+        strategy = strategy_of(bot, "r")
+        await until(lambda: strategy.book("eth_usdt").best_ask)
+        bought = strategy.market_buy("eth_usdt", amount=1.0)
+        bot.driver.wake()
+        await until(lambda: bought.is_final)
+        position = strategy.position("eth_usdt").exact.amount
+        assert position > 0
+        rests = strategy.buy("eth_usdt", amount=0.1, price=round(strategy.last_price("eth_usdt") / 2))
+        bot.driver.wake()
+        await settled(rests)
+        await world.crash(bot)
+        text = remove(world)
+        second = await world.start(orphans="cancel")
+        assert "1 order of removed strategies was cancelled" in told(second)
+        await world.crash(second)
+        world.config.write_text(text)
+        third = await world.start()
+        assert strategy_of(third, "r").position("eth_usdt").exact.amount == position
