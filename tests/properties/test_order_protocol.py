@@ -151,9 +151,7 @@ def play_protected(seed: int, faults: float = 0.15) -> tuple[int, int]:
             raise Violation(f"{sells} could sell more than {position}")
         new = [o for o in sells if o.tag in ("stop_loss", "trailing_stop") and o.client_id not in known]
         known.update(order.client_id for order in new)
-        is_unanswered = [
-            o.state is OrderState.UNKNOWN or (o.state is OrderState.SENDING and b.now - o.sent >= S) for o in sells
-        ]
+        is_unanswered = [o.state is OrderState.UNKNOWN for o in sells]
         beside_unknown += bool(new) and any(o.state is OrderState.UNKNOWN for o in sells if o not in new)
         is_due = position.average_entry and price <= position.average_entry * 0.97
         if is_due and position.sellable and all(is_unanswered) and not any(o.reduces for o in sells):

@@ -455,7 +455,8 @@ class Run:
                 life.guard.clock.frozen_ns += round(seconds * NS_PER_S)
                 self.loop.release(life.guard.process, frozen_s=seconds)
         for connection in connections if sleeps else ():
-            if self._chance.random() < fault.share:
+            # a machine that sleeps starts no other bot, so a dead one's bytes may not arrive after that one's start
+            if self._chance.random() < fault.share or life.process.is_dead:
                 connection.reset()
             else:
                 connection.go_on()

@@ -2,8 +2,8 @@
 
 Two resting exits would lock the same coins twice, and the exchange has no OCO orders, so no exit rests in the book.
 Instead the engine watches the last price. When an exit triggers, it cancels the orders that lock the coins, waits until
-they are final, and sells at the market. It does not wait for orders that the exchange has not answered for, because
-their outcome may stay unknown for minutes: it sells the other coins meanwhile. The engine receives only traded prices.
+they are final, and sells at the market. It does not wait for orders of unknown outcome, which may stay unknown for
+minutes: it sells the other coins meanwhile. The engine receives only traded prices.
 If the price gaps through the stop, an exit therefore sells at the price beyond the gap.
 
 The exits are managed by the engine, not by the strategy. They therefore stay active when the strategy is paused, halted
@@ -33,8 +33,6 @@ EXIT_SLIPPAGE_PCT = 1.0
 _LIMIT_EXIT_LASTS: Nanos = 5 * NS_PER_S
 #: delay before the next attempt after a refused exit
 _RETRY_AFTER: Nanos = 1 * NS_PER_S
-#: an exit does not wait longer than this for the answer to the create of a sell whose coins it would also sell
-_ANSWER_WITHIN: Nanos = 1 * NS_PER_S
 
 
 class _Watch:
@@ -219,7 +217,8 @@ class Protector:
             return
         name, entry, pair = watch.record.name, watch.entry, watch.pair
         locking = [o for o in self._table.open_of(name, pair) if o.side is Side.SELL and o is not latest]
-        must_wait = any(not self._is_unanswered(order) for order in locking)
+        # an answer is due within seconds, but an outcome may stay unknown, and its coins locked, for minutes
+        must_wait = any(order.state is not OrderState.UNKNOWN for order in locking)
         for order in locking:
             entry.cancel(order)
         if must_wait:
@@ -236,12 +235,6 @@ class Protector:
         if order.is_refused:
             watch.retry_at = self._clock.now + _RETRY_AFTER
         watch.order = order
-
-    def _is_unanswered(self, order: Order) -> bool:
-        """Return True if an order may not be at the exchange, so that its cancel may free no coins for minutes."""
-        if order.state is OrderState.SENDING:
-            return self._clock.now - order.sent >= _ANSWER_WITHIN
-        return order.state is OrderState.UNKNOWN
 
     def _limit_exit(self, watch: _Watch, lots: int) -> Order:
         market = self._markets.of(watch.pair)
