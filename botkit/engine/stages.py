@@ -74,6 +74,8 @@ class Stages:
         assert not rooms.has_begun, "a run can start only once"
         rooms.has_begun = rooms.balances.has_begun = True
         self.reads_history = self.must_read = given.reads_history
+        if given.first_client_id:
+            rooms.client_ids.next = given.first_client_id
         for record in list(rooms.records.values()):
             callback = rooms.callbacks.of(record, "on_start")
             if callback is not None:

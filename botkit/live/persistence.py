@@ -172,6 +172,11 @@ class Persistence:
                     self._tell_unwritable(key, name, changed_key(kept["state"]))
         return changed
 
+    def skip_ids(self, until: int) -> int:
+        """Reserve client ids from ``until`` on, and return the first of them. Raises JournalError."""
+        first, self._ids_until = self._journal.lease_ids(self._random, after=max(until, self._ids_until))
+        return first
+
     def _tell_unwritable(self, key: str, name: str, why: str | None) -> None:
         if why is not None and key not in self._unwritable:
             self._unwritable.add(key)

@@ -25,6 +25,7 @@ from botkit.live.hand_set import still_set
 from botkit.live.journal import REMEMBERED
 from botkit.live.journal_faults import commits_lost
 from botkit.live.journal_losses import Unjournaled, write_off
+from botkit.live.journal_rows import JournalError
 from botkit.live.latch import halts_of
 from botkit.live.limits.protocol import LedgerUnreachable
 from botkit.live.limits.succession import keep_identity, predecessor
@@ -353,7 +354,14 @@ def _tell_of_orphans(bot: Bot, count: int, what: str) -> None:
 
 
 async def _begin(bot: Bot) -> None:
-    bot.say(Begin(reads_history=True))
+    first, first_client_id = bot.comparisons.first, 0
+    if first is not None and first.unwritten:
+        # a folder that was put back leads to the ids of the lost run, and they may just be those of this run
+        try:
+            first_client_id = bot.persistence.skip_ids(first.unwritten_until)
+        except JournalError as error:
+            raise StartRefused(f"client ids cannot be reserved: {error}. Nothing was traded") from None
+    bot.say(Begin(reads_history=True, first_client_id=first_client_id))
     if bot.start_failures:
         raise StartRefused(bot.start_failures[0])
     if not bot.view.markets() and not bot.view.has_timers():

@@ -121,10 +121,12 @@ class Begin(msgspec.Struct, frozen=True):
     """Runs every strategy's ``on_start``. The outcome lists the streams and the history that the strategies need.
 
     With ``reads_history``, the bot itself reads the history from the exchange and then starts to trade. Otherwise a
-    `History` input follows.
+    `History` input follows. ``first_client_id`` is that of the first order, if it differs from the settings' because
+    the exchange has orders with the ids that follow those.
     """
 
     reads_history: bool = False
+    first_client_id: int = 0
 
 
 class PastBars(msgspec.Struct, frozen=True):

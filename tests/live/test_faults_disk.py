@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from botkit.live import journal
 from botkit.live.bot import Bot
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
@@ -350,6 +351,34 @@ async def test_orders_at_the_exchange_that_are_missing_from_the_journal_halt_the
     StateFolder(world.folder / "state").clear_halt()
     third = await world.start()  # the loss is reported only once
     assert "has lost" not in told(third)
+
+
+async def test_a_folder_that_was_put_back_does_not_use_the_ids_of_orders_at_the_exchange_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "_BLOCKS_SKIPPED", 1)  # otherwise every hundredth folder leads to the same ids
+    bot = await world.start()
+    await settled(far_buy(bot, 0.001))
+    await world.crash(bot)
+    whole = {path: path.read_bytes() for path in (world.folder / "state").iterdir() if path.is_file()}
+    lost_run = await world.start()
+    lost = far_buy(lost_run, 0.002)
+    await settled(lost)
+    await world.crash(lost_run)
+    for path in (world.folder / "state").iterdir():
+        if path.is_file():
+            path.unlink()
+    for path, content in whole.items():
+        path.write_bytes(content)
+    again = await world.start()
+    assert "does not contain" in told(again)
+    refused = far_buy(again)
+    assert refused.client_id > lost.client_id
+    StateFolder(world.folder / "state").clear_halt()
+    again.latch.look()
+    await settled(far_buy(again, 0.003))
+    ids = [row.client_id for row in exchange_rows(world.emulator)]
+    assert len(ids) == len(set(ids))
 
 
 async def test_an_order_that_is_missing_from_the_journal_and_arrives_after_the_start_is_reported(world: World) -> None:
