@@ -16,8 +16,9 @@ from typing import Any
 from botkit import Fill, Order, Pair, Strategy, Timer, hookimpl, param
 
 _LEAST = {"btc": 0.0005, "eth": 0.01}
-#: maximum number of actions per callback, because the engine refuses larger bursts and stops the strategy
-_ACTS_A_TURN = 40
+#: maximum number of actions per callback: one may place eleven orders, and the engine stops a strategy with more than
+#: 100 refused orders in a turn
+_ACTS_A_TURN = 8
 
 
 class Trader(Strategy):
