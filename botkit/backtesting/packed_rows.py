@@ -2,28 +2,26 @@
 more memory than a run with few.
 
 The rows are cut into blocks of `BLOCK_ROWS`. A full block is written as columns, most of which are equal numbers or few
-different ones. Readers get rows that are made anew, or only the columns that they need, which costs much less.
+different ones. Readers get rows that are made again, or only the columns that they need, which costs much less.
+Up to `BLOCK_ROWS`, all rows stay in memory.
 """
 
 from __future__ import annotations
 
 import pickle
-import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, BinaryIO, Generic, TypeAlias, TypeVar, overload
+from typing import Any, Generic, TypeAlias, TypeVar, overload
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from botkit.backtesting.spill_file import SpillFile
 from botkit.model.order_spec import OrderSpec
 from botkit.model.results import ClosedTrade, FillMark, FillRow, OrderRow
-from botkit.model.row_columns import RowColumns
-
-#: the number of rows that are written at a time; up to this many, all rows stay in memory
-BLOCK_ROWS = 2_048
+from botkit.model.row_columns import BLOCK_ROWS, RowColumns
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 #: a column of a block: its code, its bytes unless they are in the file, and its offset and size in the file
@@ -54,16 +52,12 @@ class PackedRows(RowColumns[Row]):
         self._size = BLOCK_ROWS
         self._tail: list[Row] = []
         self._blocks: list[list[_Part]] = []
-        self._file: BinaryIO | None = None
+        self._file = SpillFile()
         #: for each column of kind "s", its values and the number of each value
         self._shared: list[tuple[list[Any], dict[Any, int]]] = [([], {}) for _ in packing.names]
         #: the block that was read last, for reading row by row
         self._latest: tuple[int, list[Row]] | None = None
         self.extend(rows)
-
-    def __del__(self) -> None:
-        if self._file is not None:
-            self._file.close()
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -121,14 +115,8 @@ class PackedRows(RowColumns[Row]):
 
     def _written(self, coded: Sequence[tuple[str, bytes]]) -> list[_Part]:
         block = b"".join(data for _, data in coded)
-        try:
-            if self._file is None:
-                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
-            begin = self._file.seek(0, 2)
-            is_whole = self._file.write(block) == len(block)
-        except OSError:
-            is_whole = False
-        if not is_whole:
+        begin = self._file.write(block)
+        if begin is None:
             return [(code, data, 0, len(data)) for code, data in coded]
         parts: list[_Part] = []
         for code, data in coded:
@@ -200,9 +188,7 @@ class PackedRows(RowColumns[Row]):
     def _column(self, block: int, place: int) -> list[Any]:
         code, data, begin, size = self._blocks[block][place]
         if data is None:
-            assert self._file is not None
-            self._file.seek(begin)
-            data = self._file.read(size)
+            data = self._file.read(begin, size)
         column: list[Any]
         if code == "c":
             column = [pickle.loads(data)] * self._size

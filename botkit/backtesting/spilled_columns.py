@@ -4,13 +4,14 @@ one.
 
 from __future__ import annotations
 
-import tempfile
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, BinaryIO, overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
+
+from botkit.backtesting.spill_file import SpillFile
 
 Values = npt.NDArray[Any]
 
@@ -28,13 +29,9 @@ class SpilledColumns:
     def __init__(self, kinds: str) -> None:
         self._kinds = kinds
         self.tail: list[array[Any]] = [array(kind) for kind in kinds]
-        self._file: BinaryIO | None = None
+        self._file = SpillFile()
         #: for each block, its offset in the file, or its bytes
         self._blocks: list[int | bytes] = []
-
-    def __del__(self) -> None:
-        if self._file is not None:
-            self._file.close()
 
     def __len__(self) -> int:
         return len(self._blocks) * BLOCK_ROWS + len(self.tail[0])
@@ -56,14 +53,8 @@ class SpilledColumns:
             self.tail = [tail[done:] for tail in self.tail]
 
     def _keep(self, block: bytes) -> None:
-        try:
-            if self._file is None:
-                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
-            begin = self._file.seek(0, 2)
-            whole = self._file.write(block) == len(block)
-        except OSError:
-            whole = False
-        self._blocks.append(begin if whole else block)
+        begin = self._file.write(block)
+        self._blocks.append(block if begin is None else begin)
 
     def blocks(self) -> Iterator[list[Values]]:
         """Yield the columns in blocks of rows."""
@@ -77,9 +68,7 @@ class SpilledColumns:
         if isinstance(kept, bytes):
             part = kept[place * size : (place + 1) * size]
         else:
-            assert self._file is not None
-            self._file.seek(kept + place * size)
-            part = self._file.read(size)
+            part = self._file.read(kept + place * size, size)
         return np.frombuffer(part, self._kinds[place])
 
     def rows(self, place: int, begin: int, end: int) -> Values:

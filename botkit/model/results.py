@@ -489,7 +489,7 @@ class LatencyRow(msgspec.Struct, frozen=True, kw_only=True):
 class BacktestResult(msgspec.Struct, kw_only=True):
     """The result of a finished backtest, or of a live session so far (``mode`` emulator, paper or live).
 
-    Orders, fills, trades and marks of a long run are in a file and are read anew each time; `botkit.model.row_columns`
+    Orders, fills, trades and marks of a long run are in a file and are read again each time; `botkit.model.row_columns`
     reads only the columns that are needed.
 
     If ``is_replayed`` is False, the session could not be replayed, so data that was available only in the bot is

@@ -115,7 +115,7 @@ def test_a_line_read_at_every_bar_is_computed_only_once_per_block(monkeypatch: p
     assert len(steps) < 20
 
 
-def test_the_turn_at_midnight_does_not_compute_the_lines_of_a_block_anew(
+def test_the_turn_at_midnight_does_not_compute_the_lines_of_a_block_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared: list[int] = []

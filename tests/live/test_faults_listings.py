@@ -76,7 +76,7 @@ async def test_in_an_unfiltered_listing_each_order_is_matched_to_the_right_row_o
 async def test_all_pages_are_read_regardless_of_row_order(
     done: bool, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resolution, "_LISTED_MAX", 4)
+    monkeypatch.setattr(resolution, "LISTED_MAX", 4)
     bot = await world.start()
     blind(world)
     for kind in ("unfiltered", "shuffled"):

@@ -201,7 +201,7 @@ class Markets:
         before the stream.
         """
         # a turn between two loops over a block, such as the one at midnight, need not end the quiet span: the windows
-        # over the rest of the block would be computed anew
+        # over the rest of the block would be computed again
         if feed.source is None or len(feed.listeners) != 1 or not feed.source.takes(bar):
             feed.settle()
             for _, series, _ in feed.listeners:

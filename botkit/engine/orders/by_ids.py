@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from botkit.engine.orders.reads import Reads
+from botkit.engine.orders.reads import LISTED_MAX, Reads
 from botkit.model.clock import Nanos
 from botkit.model.events import OrderReport
 from botkit.model.pairs import Pair
@@ -88,7 +88,7 @@ class OrdersByIds:
 
     def _ask(self, pair: Pair, ids: list[str], on_answer: Callable[[Answer, Nanos], None], now: Nanos) -> None:
         self._reads.read(
-            lambda i: ListOrders(id=i, pair=pair, order_ids=tuple(ids), limit=1000),
+            lambda i: ListOrders(id=i, pair=pair, order_ids=tuple(ids), limit=LISTED_MAX),
             on_answer,
             endpoint=ListOrders.endpoint,
             owner=_OWNER,

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from botkit.engine.agenda import Agenda
 from botkit.engine.orders.by_ids import OrdersByIds
-from botkit.engine.orders.reads import Reads
+from botkit.engine.orders.reads import LISTED_MAX, Reads
 from botkit.engine.orders.table import OrderTable
 from botkit.engine.router.router import Router
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
@@ -26,8 +26,6 @@ from botkit.model.requests import Answer, Ending, GetOrder, ListTrades
 READ_AFTER: Final[Nanos] = 1 * NS_PER_S
 #: the delay before the n-th read is n times `READ_AFTER`, up to this factor
 _READ_LATEST = 30
-#: maximum rows in one listing
-_LISTED_MAX = 1000
 
 
 class ReadResults(Protocol):
@@ -245,7 +243,7 @@ class FollowUps:
                 self._results.on_listed_trades(order, rows, at)
             if order.state in FINAL_STATES:
                 return
-            oldest = min(row.time for row in rows) + NS_PER_MS if len(rows) >= _LISTED_MAX else None
+            oldest = min(row.time for row in rows) + NS_PER_MS if len(rows) >= LISTED_MAX else None
             if (
                 oldest is not None
                 and (end is None or oldest < end)  # otherwise, a single millisecond has more rows than fit in a listing
@@ -256,7 +254,7 @@ class FollowUps:
                 self._read_again(order, at)
 
         self._reads.read(
-            lambda i: ListTrades(id=i, pair=pair, order_id=order_id, end=end, limit=_LISTED_MAX),
+            lambda i: ListTrades(id=i, pair=pair, order_id=order_id, end=end, limit=LISTED_MAX),
             on_trades,
             endpoint=ListTrades.endpoint,
             owner=order.strategy,

@@ -3,8 +3,8 @@
 Two resting exits would lock the same coins twice, and the exchange has no OCO orders, so no exit rests in the book.
 Instead the engine watches the last price. When an exit triggers, it cancels the orders that lock the coins, waits until
 they are final, and sells at the market. It does not wait for orders of unknown outcome, which may stay unknown for
-minutes: it sells the other coins meanwhile. The engine receives only traded prices.
-If the price gaps through the stop, an exit therefore sells at the price beyond the gap.
+minutes: it sells the other coins meanwhile. The engine receives only traded prices. If the price gaps through the stop,
+an exit therefore sells at the price beyond the gap.
 
 The exits are managed by the engine, not by the strategy. They therefore stay active when the strategy is paused, halted
 or stopped, whether because of a loss or because the strategy failed. In these cases nothing else manages the position,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from typing import Final
 
 from botkit.engine.agenda import Agenda
 from botkit.engine.router.router import Priority, Router
@@ -15,6 +16,9 @@ from botkit.model.clock import Nanos
 from botkit.model.requests import Answer, Request
 
 OnAnswer = Callable[[Answer, Nanos], None]
+
+#: maximum rows in one listing (API documentation); a full listing may have cut off the relevant row
+LISTED_MAX: Final = 1000
 
 
 class Reads:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.orders.desk import OrderDesk
-from botkit.engine.orders.reads import Reads
+from botkit.engine.orders.reads import LISTED_MAX, Reads
 from botkit.engine.orders.table import OrderTable
 from botkit.engine.outcome import Outbox
 from botkit.engine.outcome_parts import Comparison, Difference
@@ -32,8 +32,6 @@ _WAIT_NS: Nanos = RETRY_NS // 4
 _WAITS_MAX = 90 * NS_PER_S // _WAIT_NS
 #: after new fills have made this many reads outdated, the balances are left to the next comparison
 _OVERTAKEN_MAX = 5
-#: one row is enough when listing the orders created since the last order in the journal
-LISTED_MAX = 1000
 
 
 class Reconciliation:

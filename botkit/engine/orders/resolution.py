@@ -21,7 +21,7 @@ from typing import Protocol
 from botkit.engine.agenda import Agenda
 from botkit.engine.money.portfolio import Portfolio, required_units
 from botkit.engine.orders.matching_reports import CREATED_SLACK, is_same_order, is_too_old
-from botkit.engine.orders.reads import Reads
+from botkit.engine.orders.reads import LISTED_MAX, Reads
 from botkit.engine.orders.table import OrderTable
 from botkit.engine.router.router import Router
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
@@ -47,8 +47,6 @@ _LOOK_BACK_NS = 60 * NS_PER_S
 _CONFIRM_RETRY_NS = 1 * NS_PER_S
 #: retries of refused look-ups are spread over this many slots, spaced this far apart
 _PLACES, _APART_NS = 16, 100 * NS_PER_MS
-#: maximum rows in one listing; a full listing may have cut off the relevant row, so earlier rows are read too
-_LISTED_MAX = 1000
 
 
 class Case:
@@ -225,7 +223,7 @@ class Resolution:
                 self._later(case, at)
             elif self._holds_it(case, kind, rows, at):
                 return
-            elif kind == _OPEN or len(rows) < _LISTED_MAX:  # the open-orders listing is not paginated
+            elif kind == _OPEN or len(rows) < LISTED_MAX:  # the open-orders listing is not paginated
                 self._good(case, kind, now, at)
             else:
                 oldest = min(_stamp(row) for row in rows) + NS_PER_MS
@@ -277,7 +275,7 @@ class Resolution:
             ("all orders", lambda i, end: _orders(i, order, None, end)),
             (_OPEN, lambda i, _: ListOpenOrders(id=i)),
             ("balances", lambda i, _: GetBalances(id=i)),
-            ("trades", lambda i, end: ListTrades(id=i, pair=pair, start=_start(order), end=end, limit=_LISTED_MAX)),
+            ("trades", lambda i, end: ListTrades(id=i, pair=pair, start=_start(order), end=end, limit=LISTED_MAX)),
         )
         for name, make in steps:
             if name not in case.good_after_bound:
@@ -380,7 +378,7 @@ def _start(order: Order) -> Nanos:
 
 def _orders(request_id: int, order: Order, client_id: int | None, end: Nanos | None) -> ListOrders:
     return ListOrders(
-        id=request_id, pair=order.pair, client_id=client_id, start=_start(order), end=end, limit=_LISTED_MAX
+        id=request_id, pair=order.pair, client_id=client_id, start=_start(order), end=end, limit=LISTED_MAX
     )
 
 

@@ -487,7 +487,7 @@ class SharedLimits:
     async def _rename(self) -> None:
         """Change the holder's name, and keep its leases.
 
-        Joining anew under another name would hold another slot for each request in flight, for as long as it may still
+        Joining again under another name would hold another slot for each request in flight, for as long as it may still
         arrive. On a failing disk, whose every second write succeeds, that closed small windows to all bots for more
         than a minute.
         """
