@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from botkit.model.events import BalanceReport
-from botkit.model.orders import OrderState, OrderType, Side
+from botkit.model.orders import Order, OrderState, OrderType, Side
 from botkit.model.requests import (
     CreateOrder,
     Ending,
@@ -291,6 +291,47 @@ def test_a_pair_with_two_unknown_order_outcomes_is_blocked_until_both_are_resolv
     assert b.s.buy(BTC, amount=1, price=700).is_refused
     b.push(second, 0)
     assert b.s.buy(BTC, amount=1, price=700).is_open
+
+
+def _five_unknown() -> tuple[Bot, list[Order]]:
+    """Return a bot with five buys that all lost their response at the same moment; they may still arrive for 2 s."""
+    b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)), batching=False)
+    b.trade(1_000)
+    orders = [b.s.buy(BTC, amount=1, price=900 - i) for i in range(5)]
+    b.end_turn()
+    for request in b.all(CreateOrder):
+        b.answer(request, Ending.UNKNOWN)
+    return b, orders
+
+
+@pytest.mark.parametrize("kind", [ListOpenOrders, GetBalances])
+def test_orders_with_unknown_outcomes_share_the_reads_of_the_whole_account(kind: type[Any]) -> None:
+    b, orders = _five_unknown()
+    e = Exchange(b)
+    e.held = {kind}
+    e.serve(2.5)
+    (only,) = b.all(kind)  # the one that found the way free; the other four wait for it to come back
+    b.to(3.0)
+    assert b.all(kind) == [only]
+    b.answer(only, body=e.body(only))
+    first, second = b.all(kind)
+    b.answer(second, body=e.body(second))
+    e.held, e.asked = set(), [*e.asked, first, second]
+    e.serve(10)
+    assert b.all(kind) == [first, second], "the second answered the other four"
+    assert [order.state for order in orders] == [OrderState.ABSENT] * 5
+
+
+def test_a_shared_read_that_fails_is_repeated_for_each_order_that_waited_for_it() -> None:
+    b, orders = _five_unknown()
+    e = Exchange(b)
+    e.lost = {ListOpenOrders}
+    e.serve(20)
+    assert [order.state for order in orders] == [OrderState.UNKNOWN] * 5
+    e.lost = set()
+    e.open = e.orders = [report_of(orders[3], 0)]
+    e.serve(100)
+    assert [order.state for order in orders] == [OrderState.ABSENT] * 3 + [OrderState.OPEN, OrderState.ABSENT]
 
 
 def test_a_foreign_order_is_shown_but_never_changed() -> None:

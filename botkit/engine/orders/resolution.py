@@ -232,9 +232,8 @@ class Resolution:
                 else:
                     self._list(case, kind, make, at, oldest)
 
-        self._reads.read(
-            lambda i: make(i, end), on_answer, endpoint=_ENDPOINTS[kind], owner=case.order.strategy, now=now
-        )
+        read = self._reads.read_shared if kind in _OF_THE_ACCOUNT else self._reads.read
+        read(lambda i: make(i, end), on_answer, endpoint=_ENDPOINTS[kind], owner=case.order.strategy, now=now)
 
     def _holds_it(self, case: Case, kind: str, rows: tuple[object, ...], now: Nanos) -> bool:
         """Return True if a row is the order, could be the order, or is an execution that no known order explains. In
@@ -274,7 +273,7 @@ class Resolution:
         steps: tuple[tuple[str, Callable[[int, Nanos | None], Request]], ...] = (
             ("all orders", lambda i, end: _orders(i, order, None, end)),
             (_OPEN, lambda i, _: ListOpenOrders(id=i)),
-            ("balances", lambda i, _: GetBalances(id=i)),
+            (_BALANCES, lambda i, _: GetBalances(id=i)),
             ("trades", lambda i, end: ListTrades(id=i, pair=pair, start=_start(order), end=end, limit=LISTED_MAX)),
         )
         for name, make in steps:
@@ -300,7 +299,7 @@ class Resolution:
         if total - available - explained + rounding >= required_units(order):
             self._start_over(case, now)
         else:
-            self._good(case, "balances", asked, now)
+            self._good(case, _BALANCES, asked, now)
 
     def _start_over(self, case: Case, now: Nanos) -> None:
         case.good_after_bound.clear()
@@ -362,11 +361,14 @@ class Resolution:
 
 _ORDER = "order of a trade"
 _OPEN = "open orders"
+_BALANCES = "balances"
+#: reads whose response is the same for every case, so that the cases share them
+_OF_THE_ACCOUNT = (_OPEN, _BALANCES)
 _ENDPOINTS = {
     "by client id": ListOrders.endpoint,
     "all orders": ListOrders.endpoint,
     _OPEN: ListOpenOrders.endpoint,
-    "balances": GetBalances.endpoint,
+    _BALANCES: GetBalances.endpoint,
     "trades": ListTrades.endpoint,
     _ORDER: GetOrder.endpoint,
 }
