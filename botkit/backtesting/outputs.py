@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, timedelta, tzinfo
+from datetime import UTC, timedelta, timezone, tzinfo
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,9 +20,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from botkit.errors import ConfigError
-from botkit.model.clock import NS_PER_MINUTE, NS_PER_MS, NS_PER_S, format_time, to_datetime
+from botkit.model.clock import NS_PER_DAY, NS_PER_MINUTE, NS_PER_MS, NS_PER_S, Nanos, format_time, to_datetime
 from botkit.model.csv_cells import inert
 from botkit.model.money import UNIT_DECIMALS, format_units
 from botkit.model.reasons import grouped
@@ -294,17 +295,35 @@ def _times(times: Sequence[int], zone: tzinfo) -> list[str]:
     """
     if not times:
         return []
-    # clock changes happen on quarter-hour boundaries, so look up the offset only once for each quarter hour that occurs
-    quarters, places = np.unique(np.asarray(times, dtype=np.int64) // _QUARTER, return_inverse=True)
-    firsts = [to_datetime(quarter * _QUARTER, zone) for quarter in quarters.tolist()]
-    shifts = np.array([(first.utcoffset() or timedelta()) // timedelta(seconds=1) for first in firsts], dtype=np.int64)
-    suffixes = [format_time(quarter * _QUARTER, zone)[_OFFSET_AT:] for quarter in quarters.tolist()]
-    local = np.asarray(times, dtype=np.int64) + shifts[places] * NS_PER_S
+    column = np.asarray(times, dtype=np.int64)
+    shifts = _offsets_s(column, zone)
     # use tolist, because joining and formatting numpy's own strings is ten times slower
-    texts = np.datetime_as_string(local.astype("datetime64[ns]"), unit="ms").tolist()
-    if len(set(suffixes)) == 1:
+    texts = np.datetime_as_string((column + shifts * NS_PER_S).astype("datetime64[ns]"), unit="ms").tolist()
+    distinct, places = np.unique(shifts, return_inverse=True)
+    suffixes = [format_time(0, timezone(timedelta(seconds=shift)))[_OFFSET_AT:] for shift in distinct.tolist()]
+    if len(suffixes) == 1:
         return [text + suffixes[0] for text in texts]
     return [text + suffixes[place] for text, place in zip(texts, places.tolist(), strict=True)]
+
+
+def _offsets_s(times: NDArray[np.int64], zone: tzinfo) -> NDArray[np.int64]:
+    """Return the zone's UTC offset at each time, in seconds.
+
+    A day that starts and ends with the same offset has it throughout, because no zone changes its clocks twice within
+    24 hours. Other days are looked up by the quarter hour, on whose boundaries clocks change.
+    """
+    days, places = np.unique(times // NS_PER_DAY, return_inverse=True)
+    firsts, lasts = (np.array([_offset_s((day + end) * NS_PER_DAY, zone) for day in days.tolist()]) for end in (0, 1))
+    offsets = firsts[places]
+    changing = np.flatnonzero((firsts != lasts)[places])
+    if changing.size:
+        quarters, places = np.unique(times[changing] // _QUARTER, return_inverse=True)
+        offsets[changing] = np.array([_offset_s(quarter * _QUARTER, zone) for quarter in quarters.tolist()])[places]
+    return offsets
+
+
+def _offset_s(time: Nanos, zone: tzinfo) -> int:
+    return (to_datetime(time, zone).utcoffset() or timedelta()) // timedelta(seconds=1)
 
 
 class _Quoted(dict[str, str]):
