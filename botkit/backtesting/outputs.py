@@ -20,15 +20,15 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from botkit.errors import ConfigError
-from botkit.model.clock import NS_PER_DAY, NS_PER_MINUTE, NS_PER_MS, NS_PER_S, Nanos, format_time, to_datetime
+from botkit.model.clock import NS_PER_MS, NS_PER_S, format_time
 from botkit.model.csv_cells import inert
 from botkit.model.money import UNIT_DECIMALS, format_units
 from botkit.model.reasons import grouped
 from botkit.model.results import BacktestResult, ClosedTrade, FillRow, OrderRow
 from botkit.model.row_columns import block_count, block_length, columns_of
+from botkit.model.zone_offsets import offsets_s
 
 SUMMARY, ORDERS, FILLS = "summary.json", "orders.csv", "fills.csv"
 EQUITY, DAILY, TRADES = "equity.csv", "daily.csv", "trades.csv"
@@ -278,7 +278,6 @@ def _write(path: Path, parts: Iterable[str]) -> None:
 
 #: the position of the offset in a time formatted by `format_time`
 _OFFSET_AT = len("2025-01-31T01:00:00.000")
-_QUARTER = 15 * NS_PER_MINUTE
 
 
 def zone_of(result: BacktestResult) -> tzinfo:
@@ -296,7 +295,7 @@ def _times(times: Sequence[int], zone: tzinfo) -> list[str]:
     if not times:
         return []
     column = np.asarray(times, dtype=np.int64)
-    shifts = _offsets_s(column, zone)
+    shifts = offsets_s(column, zone)
     # use tolist, because joining and formatting numpy's own strings is ten times slower
     texts = np.datetime_as_string((column + shifts * NS_PER_S).astype("datetime64[ns]"), unit="ms").tolist()
     distinct, places = np.unique(shifts, return_inverse=True)
@@ -304,26 +303,6 @@ def _times(times: Sequence[int], zone: tzinfo) -> list[str]:
     if len(suffixes) == 1:
         return [text + suffixes[0] for text in texts]
     return [text + suffixes[place] for text, place in zip(texts, places.tolist(), strict=True)]
-
-
-def _offsets_s(times: NDArray[np.int64], zone: tzinfo) -> NDArray[np.int64]:
-    """Return the zone's UTC offset at each time, in seconds.
-
-    A day that starts and ends with the same offset has it throughout, because no zone changes its clocks twice within
-    24 hours. Other days are looked up by the quarter hour, on whose boundaries clocks change.
-    """
-    days, places = np.unique(times // NS_PER_DAY, return_inverse=True)
-    firsts, lasts = (np.array([_offset_s((day + end) * NS_PER_DAY, zone) for day in days.tolist()]) for end in (0, 1))
-    offsets = firsts[places]
-    changing = np.flatnonzero((firsts != lasts)[places])
-    if changing.size:
-        quarters, places = np.unique(times[changing] // _QUARTER, return_inverse=True)
-        offsets[changing] = np.array([_offset_s(quarter * _QUARTER, zone) for quarter in quarters.tolist()])[places]
-    return offsets
-
-
-def _offset_s(time: Nanos, zone: tzinfo) -> int:
-    return (to_datetime(time, zone).utcoffset() or timedelta()) // timedelta(seconds=1)
 
 
 class _Quoted(dict[str, str]):

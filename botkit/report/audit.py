@@ -161,7 +161,7 @@ def _rows(page: AuditPage, local: LocalTimes) -> ChartData:
         "quotes": [next(pair.quote for pair in pairs if pair.pair == name).upper() for name in names],
         "strategies": strategies,
         "kinds": KINDS,
-        "time": deltas([local.ms(time) for time in first]),
+        "time": deltas(local.ms(first).tolist()),
         "later": [
             None if ours is None or theirs is None else (ours.time - theirs.time) // NS_PER_MS
             for ours, theirs in zip(real, simulated, strict=True)

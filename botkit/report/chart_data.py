@@ -13,11 +13,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos, to_datetime
+from botkit.model.clock import NS_PER_DAY, NS_PER_MS, Nanos
 from botkit.model.money import UNIT
 from botkit.model.resolutions import RESOLUTIONS, fixed_length
 from botkit.model.results import BacktestResult, Curve, FillRow, IndicatorLine, OrderRow, PriceCandles
 from botkit.model.row_columns import ChosenRows, column_blocks, row_values
+from botkit.model.zone_offsets import offsets_s
 from botkit.report.blocks import LongList, blocks_of, deltas_in_blocks, picked, rows_until
 from botkit.report.holdings import FloatArray, Holdings, IntArray
 from botkit.report.packing import BLOCK_ROWS, column_of, deltas, joined_column, narrow
@@ -57,27 +58,11 @@ class LocalTimes:
 
     def __init__(self, zone: tzinfo) -> None:
         self._zone = zone
-        self._offsets: dict[int, int] = {}  # UTC offsets, by quarter hour
 
-    def ms(self, time: Nanos) -> int:
-        """Return a time in local milliseconds."""
-        hour = time // (900 * NS_PER_S)  # clock changes happen on the hour in UTC, but some offsets end in :30 or :45
-        offset = self._offsets.get(hour)
-        if offset is None:
-            delta = to_datetime(hour * 900 * NS_PER_S, self._zone).utcoffset()
-            offset = self._offsets[hour] = round(delta.total_seconds() * 1000) if delta else 0
-        return time // NS_PER_MS + offset
-
-    def column(self, times: Sequence[Nanos]) -> IntArray:
-        """Return ascending times in local milliseconds."""
+    def ms(self, times: Sequence[Nanos]) -> IntArray:
+        """Return times in local milliseconds."""
         column = np.asarray(times, np.int64)
-        if not len(column):
-            return column
-        hours = column // (900 * NS_PER_S)
-        begins = np.flatnonzero(np.diff(hours, prepend=hours[0] - 1))
-        offsets = [self.ms(time) - time // NS_PER_MS for time in column[begins].tolist()]
-        found: IntArray = column // NS_PER_MS + np.repeat(offsets, np.diff(np.append(begins, len(column))))
-        return found
+        return column // NS_PER_MS + offsets_s(column, self._zone) * 1000
 
 
 def rounded(value: float) -> float:
@@ -121,7 +106,7 @@ def ascending(times: Sequence[int] | IntArray) -> list[int]:
 def line(curve: Curve, local: LocalTimes, points_max: int, *, less: float = 0.0) -> ChartData:
     """Return a curve in the page's format, with ``less`` subtracted from each value."""
     curve = thin(curve, points_max)
-    return _points([local.ms(t) for t in curve.times], [rounded(v - less) for v in curve.values])
+    return _points(local.ms(curve.times).tolist(), [rounded(v - less) for v in curve.values])
 
 
 def _points(times: Sequence[int], values: Sequence[float]) -> ChartData:
@@ -327,7 +312,7 @@ def pair_chart(
     drawn = fills if simulated is None else [*fills, *simulated]
     whole = with_quiet_fills(candles, drawn, max(bar, candles.width))
     candles = join_candles(whole, candles_max)
-    times = [local.column(candles.times[cut]) for cut in blocks_of(len(candles.times))]
+    times = [local.ms(candles.times[cut]) for cut in blocks_of(len(candles.times))]
     ends = np.array([end for block in times for end in (block[0], block[-1])], np.int64)
     if not ((np.diff(ends) > 0).all() and all((np.diff(block) > 0).all() for block in times)):
         joined = np.concatenate(times)
@@ -446,7 +431,7 @@ def equity_chart(result: BacktestResult, local: LocalTimes) -> ChartData:
     """
     curve = thin(_to_the_end(result), EQUITY_POINTS_MAX)
     falls = falls_below_peak(curve.values)
-    ms = [local.ms(t) for t in curve.times]
+    ms = local.ms(curve.times).tolist()
     rows = ascending(ms)
     times: IntArray = np.asarray([curve.times[i] for i in rows], np.int64)
     values = [curve.values[i] for i in rows]

@@ -12,6 +12,7 @@ from botkit.model.order_spec import LIMIT, STOP_LIMIT, Side
 from botkit.model.orders import FINAL_STATES, LIVE_STATES, OrderState
 from botkit.model.results import BacktestResult, OrderRow
 from botkit.model.row_columns import ChosenRows, column_blocks, row_values
+from botkit.report.holdings import IntArray
 from botkit.report.packing import Column
 
 #: maximum number of lines on all charts combined; orders that rested longest are preferred
@@ -72,16 +73,19 @@ def longest(rows: Sequence[OrderRow], end: Nanos, most: int = RESTING_MAX) -> li
 
 
 def resting_columns(
-    rows: Sequence[OrderRow], end: Nanos, local_ms: Callable[[Nanos], int], deltas: Callable[[list[int]], Column]
+    rows: Sequence[OrderRow],
+    end: Nanos,
+    local_ms: Callable[[Sequence[Nanos]], IntArray],
+    deltas: Callable[[list[int]], Column],
 ) -> dict[str, Any]:
     """Return one pair's lines: start times as differences, durations in ms, prices in ticks as differences, and
     lots.
     """
     spans = [span_of(row, end) for row in rows]
-    begins = [local_ms(begin) for begin, _ in spans]
+    begins = local_ms([begin for begin, _ in spans])
     return {
-        "begin": deltas(begins),
-        "lasted": [local_ms(until) - begin for (_, until), begin in zip(spans, begins, strict=True)],
+        "begin": deltas(begins.tolist()),
+        "lasted": (local_ms([until for _, until in spans]) - begins).tolist(),
         "price": deltas([row.spec.stop_ticks or row.spec.price_ticks for row in rows]),
         "lots": [row.spec.amount_lots for row in rows],
         "kind": [_kind(row) for row in rows],

@@ -46,7 +46,7 @@ class _Numbered:
         return list(self._numbers)
 
 
-def trade_columns(result: BacktestResult, local_ms: Callable[[int], int]) -> dict[str, Any]:
+def trade_columns(result: BacktestResult, local_ms: Callable[[Sequence[int]], IntArray]) -> dict[str, Any]:
     """Return the trades ordered by exit time, one column for each property.
 
     ``entry`` and ``exit`` are average prices in the pair's ticks; for a loop, the money spent and received in units of
@@ -83,9 +83,9 @@ def trade_columns(result: BacktestResult, local_ms: Callable[[int], int]) -> dic
         prices = list(map(_prices, pairs, kind, units, spent, got))
         entry_prices.append(np.array([entry for entry, _ in prices], np.int64))
         exits.extend([exit_ - entry for entry, exit_ in prices])
-        begun, ended = list(map(local_ms, opened)), list(map(local_ms, left))
-        closed.append(np.array(ended, np.int64))
-        held.extend([end - start for start, end in zip(begun, ended, strict=True)])
+        ended = local_ms(left)
+        closed.append(ended)
+        held.extend((ended - local_ms(opened)).tolist())
         profits.extend([round(value * 10**places) for value in pnl])
         won.extend([int(value > 0) for value in pnl_units])
         returns.extend(
