@@ -29,7 +29,7 @@ class Ahead:
     ``now`` are the values at the last two rows before ``begin``, and ``results`` are the values after each row.
     """
 
-    __slots__ = ("begin", "block", "columns", "crossings", "line", "times", "values")
+    __slots__ = ("_crossed", "begin", "block", "columns", "down", "line", "other", "times", "up", "values")
 
     def __init__(
         self,
@@ -50,9 +50,12 @@ class Ahead:
         self.line = np.concatenate(([np.nan if value is None else value for value in (before, now)], results))
         #: the values of `line`, None until ready; empty until `list_values` is called
         self.values: list[Any] = []
-        #: for each other line or level: the rows after which this line has crossed it upward and downward, counted as
-        #: in ``block.done``
-        self.crossings: dict[object, tuple[frozenset[int], frozenset[int]]] = {}
+        #: the rows after which this line has crossed the line or level ``other`` upward and downward, counted as in
+        #: ``block.done``; a strategy asks once or twice a row, nearly always for the same one
+        self.other: object = self
+        self.up: frozenset[int] = frozenset()
+        self.down: frozenset[int] = frozenset()
+        self._crossed: dict[object, tuple[frozenset[int], frozenset[int]]] = {}
 
     def list_values(self) -> list[Any]:
         """List the values. A strategy that only asks for crossings never needs them."""
@@ -67,14 +70,17 @@ class Ahead:
         now, before = self.line.item(at + 1), self.line.item(at)
         return None if now != now else now, None if before != before else before
 
-    def cross(self, other: object, its: Array | float) -> tuple[frozenset[int], frozenset[int]]:
+    def cross(self, other: object, its: Array | float) -> None:
         """Find where this line crosses ``other``, whose values are ``its``: those of `line`, or one level."""
-        own = self.line
-        before, now = (its, its) if isinstance(its, (int, float)) else (its[:-1], its[1:])
-        up = (own[:-1] <= before) & (own[1:] > now)
-        down = (own[:-1] >= before) & (own[1:] < now)
-        found = self.crossings[other] = self._rows(up), self._rows(down)
-        return found
+        found = self._crossed.get(other)
+        if found is None:
+            own = self.line
+            before, now = (its, its) if isinstance(its, (int, float)) else (its[:-1], its[1:])
+            up = (own[:-1] <= before) & (own[1:] > now)
+            down = (own[:-1] >= before) & (own[1:] < now)
+            found = self._crossed[other] = self._rows(up), self._rows(down)
+        self.other = other
+        self.up, self.down = found
 
     def _rows(self, is_so: npt.NDArray[np.bool_]) -> frozenset[int]:
         return frozenset((np.flatnonzero(is_so) + self.begin).tolist())
