@@ -40,9 +40,10 @@ from botkit.engine.indicators.volume import VWAP
 from botkit.engine.market.book import BookView
 from botkit.engine.money.positions import Position
 from botkit.engine.strategy.attached import Attached
+from botkit.engine.strategy.bar_series import BarSeries
 from botkit.engine.strategy.base import Strategy
 from botkit.engine.strategy.parameters import param
-from botkit.engine.strategy.series import BarSeries, TradeSeries
+from botkit.engine.strategy.trade_series import TradeSeries
 from botkit.errors import BotkitError, ConfigError, NotReadyError
 from botkit.hookspecs import Register
 from botkit.model.events import (

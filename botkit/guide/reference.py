@@ -33,6 +33,7 @@ PUBLIC_MODULES: dict[str, str] = {
     "botkit.model.extension": "What plugins provide through the hooks.",
     "botkit.model.adapter": "What a bot needs from its exchange.",
     "botkit.model.clock": "Time in nanoseconds.",
+    "botkit.model.zone_offsets": "UTC offsets of many times.",
     "botkit.model.compared_fills": "A session's fills next to its simulated fills.",
     "botkit.model.columns": "Market data as NumPy columns.",
     "botkit.model.merged_rows": "Rows of several streams merged into one.",

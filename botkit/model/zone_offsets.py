@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from botkit.model.clock import NS_PER_DAY, NS_PER_MINUTE, Nanos, to_datetime
 
+__all__ = ["offsets_s"]
+
 _QUARTER = 15 * NS_PER_MINUTE
 
 

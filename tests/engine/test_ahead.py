@@ -15,8 +15,8 @@ from botkit.engine.indicators.volatility import Bollinger
 from botkit.engine.indicators.volume import VWAP
 from botkit.engine.market.blocks import CandleBlock, SeriesSource
 from botkit.engine.strategy.attached import Attached
+from botkit.engine.strategy.bar_series import BarSeries
 from botkit.engine.strategy.plots import PlotStore
-from botkit.engine.strategy.series import BarSeries
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.model.clock import NS_PER_MINUTE, parse_time
 from botkit.model.columns import CandleColumns

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from botkit.engine.market.bars import BarBuilder
-from botkit.engine.strategy.series import BarSeries
+from botkit.engine.strategy.bar_series import BarSeries
 from botkit.model.clock import NS_PER_MINUTE, parse_time
 from botkit.model.events import Bar
 from botkit.model.pairs import Pair, PairRules

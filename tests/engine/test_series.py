@@ -18,8 +18,10 @@ from botkit.engine.indicators.moving_averages import EMA, SMA
 from botkit.engine.indicators.oscillators import MACD, RSI
 from botkit.engine.indicators.volatility import ATR, Bollinger
 from botkit.engine.indicators.volume import VWAP
+from botkit.engine.strategy.bar_series import BarSeries
 from botkit.engine.strategy.plots import PlotStore
-from botkit.engine.strategy.series import KEEP_BARS, BarSeries, TradeSeries
+from botkit.engine.strategy.series import KEEP_ROWS
+from botkit.engine.strategy.trade_series import TradeSeries
 from botkit.errors import NotReadyError
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.model.clock import NS_PER_MINUTE, parse_time
@@ -332,7 +334,7 @@ def test_incomplete_history_does_not_delay_the_start() -> None:
 
 
 def test_a_series_keeps_ten_thousand_bars_or_as_many_as_its_indicators_require() -> None:
-    assert BarSeries(PAIR, "1m").keep == KEEP_BARS == 10_000
+    assert BarSeries(PAIR, "1m").keep == KEEP_ROWS == 10_000
     small = BarSeries(PAIR, "1m", keep=5)
     small.attach(SMA(30))
     assert small.keep == 30

@@ -13,8 +13,8 @@ from botkit.backtesting.downsample import CandleSampler, CurveSampler
 from botkit.engine.indicators.moving_averages import SMA
 from botkit.engine.indicators.oscillators import MACD, RSI
 from botkit.engine.indicators.volatility import Bollinger
+from botkit.engine.strategy.bar_series import BarSeries
 from botkit.engine.strategy.plots import PlotStore
-from botkit.engine.strategy.series import BarSeries
 from botkit.model.clock import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS, NS_PER_S, parse_time
 from botkit.model.order_spec import OrderSpec, OrderType, Side
 from botkit.model.pairs import Pair, PairRules

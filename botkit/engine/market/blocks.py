@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from botkit.engine.market.plausible import CANDLE_MOST, MOST, jumps
-from botkit.engine.strategy.series import BarSeries, TradeSeries
+from botkit.engine.strategy.bar_series import BarSeries
+from botkit.engine.strategy.trade_series import TradeSeries
 from botkit.model.columns import BookColumns, CandleColumns, IntArray, MarketColumns, TradeColumns
 from botkit.model.events import Bar, Candle, OrderBook, Trade
 from botkit.model.orders import Side

@@ -9,8 +9,9 @@ from botkit.engine.market.bars import BarBuilder
 from botkit.engine.market.blocks import Block, SeriesSource
 from botkit.engine.market.doubt import Doubt
 from botkit.engine.money.valuation import LastPrice
+from botkit.engine.strategy.bar_series import BarSeries
 from botkit.engine.strategy.record import StrategyRecord
-from botkit.engine.strategy.series import BarSeries, TradeSeries
+from botkit.engine.strategy.trade_series import TradeSeries
 from botkit.model.clock import Nanos
 from botkit.model.events import OrderBook, Ticker, Trade
 from botkit.model.pairs import Pair

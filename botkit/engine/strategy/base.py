@@ -15,8 +15,10 @@ from typing import Any, ClassVar, Literal
 
 from botkit.engine.market.book import BookView
 from botkit.engine.money.positions import Position
+from botkit.engine.strategy.bar_series import BarSeries
 from botkit.engine.strategy.context import Context
-from botkit.engine.strategy.series import KEEP_BARS, BarSeries, TradeSeries
+from botkit.engine.strategy.series import KEEP_ROWS
+from botkit.engine.strategy.trade_series import TradeSeries
 from botkit.model.clock import Nanos
 from botkit.model.events import Balance, Bar, Connection, Fill, OrderBook, Ticker, Timer, Trade
 from botkit.model.extension import FeeRates
@@ -162,7 +164,7 @@ class Strategy:
         resolution: str = "1m",
         *,
         warm_up: int = 0,
-        keep: int | None = KEEP_BARS,
+        keep: int | None = KEEP_ROWS,
         on: Callable[[Bar], None] | str | None = None,
     ) -> BarSeries:
         """Call `on_bar` at the end of every bar, and return the series of finished bars.

@@ -8,7 +8,7 @@ from botkit.engine.market.markets import Markets
 from botkit.engine.market.pair_market import BarFeed
 from botkit.engine.outcome import Outbox
 from botkit.engine.outcome_parts import HistoryWanted
-from botkit.engine.strategy.series import BarSeries
+from botkit.engine.strategy.bar_series import BarSeries
 from botkit.model.events import Bar
 from botkit.model.inputs import History
 from botkit.model.pairs import Pair

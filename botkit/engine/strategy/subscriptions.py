@@ -8,11 +8,12 @@ from typing import Any, Literal
 from botkit.engine.market.markets import Markets
 from botkit.engine.outcome import Outbox
 from botkit.engine.outcome_parts import StreamWanted
+from botkit.engine.strategy.bar_series import BarSeries
 from botkit.engine.strategy.callbacks import Callback, Callbacks
 from botkit.engine.strategy.history import PastBook
 from botkit.engine.strategy.plots import PlotStore
 from botkit.engine.strategy.record import StrategyRecord
-from botkit.engine.strategy.series import BarSeries, TradeSeries
+from botkit.engine.strategy.trade_series import TradeSeries
 from botkit.model.events import Bar
 from botkit.model.pairs import Pair
 from botkit.model.resolutions import check_resolution
