@@ -46,7 +46,9 @@ MODULES = """
     botkit/engine/orders/replacements.py
     botkit/engine/orders/table.py
     botkit/engine/outcome.py
+    botkit/engine/risk/order_counts.py
     botkit/engine/risk/review.py
+    botkit/engine/risk/worth_over_price.py
     botkit/engine/rooms.py
     botkit/engine/router/pacing.py
     botkit/engine/router/queue.py

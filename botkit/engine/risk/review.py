@@ -7,67 +7,25 @@ review takes no longer with a hundred open orders than with one. Loss limits are
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from botkit.engine.money.portfolio import Portfolio
-from botkit.engine.money.valuation import ValuationPath
 from botkit.engine.risk.loss_limits import DrawdownBreach, DrawdownLimit, LossBreach, LossLimit
+from botkit.engine.risk.order_counts import LevelCounts
 from botkit.engine.risk.rules import IGNORE_OPEN_LOTS, MaxDailyLoss, MaxDrawdown, order_lots
-from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos
+from botkit.engine.risk.worth_over_price import WorthOverPrice
+from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.extension import OrderCounts, RiskRule
 from botkit.model.money import UNIT
-from botkit.model.orders import BUY, Order, Side
+from botkit.model.orders import BUY, Order
 from botkit.model.pairs import Pair
 
 #: longer than the longest day with a clock change, and shorter than two of the shortest such days
 _INTO_NEXT_DAY = 30 * NS_PER_HOUR
-
-
-class _Counts:
-    """The open orders at one level, and the orders placed in the second before ``now``, the time of the last review."""
-
-    __slots__ = ("buys", "by_pair", "now", "seen", "sells", "times", "total")
-
-    def __init__(self) -> None:
-        self.now: Nanos = 0
-        self.total = 0
-        self.by_pair: dict[str, int] = {}
-        self.buys: dict[str, int] = {}  # unfilled lots, by pair
-        self.sells: dict[str, int] = {}
-        self.times: deque[tuple[Nanos, int]] = deque()  # (created, client id) of the orders in about the last second
-        # client ids in ``times``, so that a reopened order is counted only once
-        self.seen: set[int] = set()
-
-    def pending_lots(self, pair: Pair, side: Side) -> int:
-        """Return the total unfilled lots of live and queued orders on one side. Unknown orders are treated as live."""
-        return (self.buys if side is BUY else self.sells).get(pair, 0)
-
-    def open_orders(self, pair: Pair | None = None) -> int:
-        """Return the number of orders that are live or queued."""
-        return self.total if pair is None else self.by_pair.get(pair, 0)
-
-    def orders_in_last_second(self) -> int:
-        """Return the number of orders that passed the review in the last second, excluding the one under review."""
-        self.forget_before(self.now - NS_PER_S)
-        return len(self.times)
-
-    def place(self, created: Nanos, client_id: int) -> None:
-        """Count an order that was placed or reopened."""
-        times, seen = self.times, self.seen
-        if client_id not in seen and (not times or created >= times[-1][0]):
-            self.forget_before(created - NS_PER_S)
-            times.append((created, client_id))
-            seen.add(client_id)
-
-    def forget_before(self, time: Nanos) -> None:
-        """Drop orders placed at or before ``time``."""
-        times = self.times
-        while times and times[0][0] <= time:
-            self.seen.discard(times.popleft()[1])
 
 
 class _View:
@@ -75,7 +33,7 @@ class _View:
 
     __slots__ = ("_desk", "_level", "_portfolio", "now", "orders")
 
-    def __init__(self, desk: RiskDesk, level: str | None, portfolio: Portfolio, counts: _Counts) -> None:
+    def __init__(self, desk: RiskDesk, level: str | None, portfolio: Portfolio, counts: LevelCounts) -> None:
         self._desk = desk
         self.orders: OrderCounts = counts
         self._level = level
@@ -140,11 +98,11 @@ class RiskDesk:
         names = portfolio.strategies
         #: True if any rule reviews orders
         self.has_rules = any(rules for _, rules in self._rules)
-        whole = _Counts()
+        whole = LevelCounts()
         #: number of live or queued orders per pair, across all strategies
         self.open_by_pair = whole.by_pair
         # a bot with a single strategy shares one set of counts with it, so that each order is counted once
-        counts = {name: whole if len(names) == 1 else _Counts() for name in names}
+        counts = {name: whole if len(names) == 1 else LevelCounts() for name in names}
         self._bot = _View(self, None, portfolio, whole)
         self._views = {name: _View(self, name, portfolio, counts[name]) for name in names}
         # an order of a strategy that is no longer configured counts for the bot alone
@@ -357,7 +315,7 @@ class RiskDesk:
         for fall in self._drawdowns:
             if fall.level in self.halts or not len(prices):
                 continue
-            worth = _WorthOverPrice(self.portfolio, self.portfolio.holdings(fall.level), fall.currency, pair)
+            worth = WorthOverPrice(self.portfolio, self.portfolio.holdings(fall.level), fall.currency, pair)
             highest = None if worth.unknown else self._highest(fall, pair, prices, worth)
             if highest is not None:
                 self.portfolio.peaks.raise_to(fall.level, fall.currency, highest)
@@ -366,7 +324,7 @@ class RiskDesk:
         peak = self.portfolio.peaks.baseline_units(fall.level, fall.currency)
         if peak is None or not len(prices):
             return None
-        worth = _WorthOverPrice(self.portfolio, self.portfolio.holdings(fall.level), fall.currency, pair)
+        worth = WorthOverPrice(self.portfolio, self.portfolio.holdings(fall.level), fall.currency, pair)
         if worth.unknown:
             return None
         if float(prices.min()) <= 0:
@@ -383,7 +341,7 @@ class RiskDesk:
         return None
 
     def _highest(
-        self, fall: DrawdownLimit, pair: Pair, prices: np.ndarray[Any, Any], worth: _WorthOverPrice
+        self, fall: DrawdownLimit, pair: Pair, prices: np.ndarray[Any, Any], worth: WorthOverPrice
     ) -> int | None:
         """Return the exact highest equity at any of ``prices``. Floats are used only to select the candidates."""
         if float(prices.min()) <= 0:
@@ -407,7 +365,7 @@ class RiskDesk:
         baseline = portfolio.days.baseline_units(limit.level, limit.currency)
         if baseline is None or not len(prices):
             return None
-        worth = _WorthOverPrice(portfolio, portfolio.holdings(limit.level), limit.currency, pair)
+        worth = WorthOverPrice(portfolio, portfolio.holdings(limit.level), limit.currency, pair)
         if worth.unknown:
             return None
         threshold = baseline - limit.limit_units
@@ -435,91 +393,3 @@ class RiskDesk:
     def halted(self, level: str | None) -> str | None:
         """Return the reason why a strategy (None: the bot) is halted, or None."""
         return self.halts.get(level)
-
-
-class _WorthOverPrice:
-    """A level's equity as a float function of one price: ``constant + rising x price + falling / price``."""
-
-    __slots__ = ("_falling", "_pair", "_rising", "_scale", "constant", "paths", "unknown")
-
-    def __init__(self, portfolio: Portfolio, holdings: Mapping[str, int], into: str, pair: Pair) -> None:
-        self.constant = 0
-        self._rising = self._falling = 0.0
-        self._pair = pair
-        self._scale = portfolio.prices[pair].scale
-        self.unknown = False
-        self.paths: list[ValuationPath] = []
-        for currency, units in holdings.items():
-            path = portfolio.valuation.find_path(currency, into) if units else None
-            if path is None:
-                continue
-            direction = path.direction(pair)
-            if not direction:
-                worth = path.convert(units)
-                self.unknown = self.unknown or worth is None
-                self.constant += worth or 0
-                continue
-            rate = path.rate(without=pair)
-            if rate is None:
-                self.unknown = True
-                continue
-            self.paths.append(path)
-            if direction > 0:
-                self._rising += units * rate
-            else:
-                self._falling += units * rate
-
-    def values(self, prices: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], float]:
-        """Return (equity at each price as floats, the maximum error relative to the exact integers). All prices must be
-        above 0.
-        """
-        rounded = np.rint(prices * self._scale) / self._scale
-        low, high = float(rounded.min()), float(rounded.max())
-        worth = self.constant + self._rising * rounded + (self._falling / rounded if self._falling else 0.0)
-        gross = abs(self._rising) * high + (abs(self._falling) / low if self._falling else 0.0) + abs(self.constant)
-        slack = 1.0 + 1e-12 * gross + sum(_rounding_units(path, self._pair, low, high) for path in self.paths)
-        return worth, slack
-
-    def candidates(self, prices: np.ndarray[Any, Any], threshold: int) -> Any:
-        """Find all prices at which the equity may be at or below ``threshold``. Returns the indices of these prices in
-        order, with few false positives.
-        """
-        if not self.paths:
-            return range(1) if self.constant <= threshold else ()
-        scale = self._scale
-        low, high = round(float(prices.min()) * scale) / scale, round(float(prices.max()) * scale) / scale
-        if low <= 0:  # rows without a price are filtered out by the exact check
-            return range(len(prices))
-        rising, falling = self._rising, self._falling
-        gross = abs(rising) * high + abs(falling) / low + abs(self.constant) + abs(threshold)
-        # upper bound on the float error relative to the exact integer calculation, which rounds down at every step of a
-        # path
-        slack = 1.0 + 1e-12 * gross + sum(_rounding_units(path, self._pair, low, high) for path in self.paths)
-        allowed = threshold - self.constant + slack
-        # the cheap test comes first: no price between the lowest and the highest can reduce equity below the threshold
-        if min(rising * low, rising * high) + min(falling / low, falling / high) > allowed:
-            return ()
-        rounded = np.rint(prices * scale) / scale
-        worth = rising * rounded
-        if falling:
-            worth += falling / rounded
-        return np.flatnonzero(worth <= allowed)
-
-
-def _rounding_units(path: ValuationPath, pair: Pair, low: float, high: float) -> float:
-    """Return the maximum number of units that a path may lose by rounding down at each step, with the price of ``pair``
-    between ``low`` and ``high``.
-
-    The rounding loss of a step is multiplied by the prices of all later steps: for example, a loss of one satoshi
-    becomes 0.03 TWD.
-    """
-    lost = 0.0
-    for cell, forward in path.steps:
-        if cell.pair == pair:
-            rate = high if forward else 1 / low
-        else:
-            ticks = cell.ticks
-            assert ticks is not None, path
-            rate = ticks / cell.scale if forward else cell.scale / ticks
-        lost = lost * rate + 1
-    return lost
