@@ -21,6 +21,7 @@ from botkit.errors import BotkitError
 from botkit.model.clock import NS_PER_DAY, format_time
 from botkit.model.orders import OrderState
 from botkit.project.project import Project
+from botkit.report.wording import percent
 from botkit.research.bench import Bench
 from botkit.research.doctor.costs import doubled_costs, readings
 from botkit.research.doctor.findings import Diagnosis, Rung, failed, passed, untested, warned
@@ -441,7 +442,7 @@ class _Ladder:
             return failed(
                 "out of sample",
                 "in-sample only",
-                f"{bound} {bounds[0]:.3%} a day",
+                f"{bound} {percent(bounds[0], decimals=3)} a day",
                 "it has not been profitable recently, or not reliably enough",
                 **figures,
             )
@@ -472,7 +473,9 @@ class _Ladder:
         bound = f"over {len(days)} sealed days the lower 95 % bound of its mean return is"
         if bounds[0] <= 0:
             advice = "it was not profitable on days that no search had seen"
-            return failed("sealed", "in-sample only", f"{bound} {bounds[0]:.3%} a day", advice, **figures)
+            return failed(
+                "sealed", "in-sample only", f"{bound} {percent(bounds[0], decimals=3)} a day", advice, **figures
+            )
         return passed("sealed", f"{bound} above 0", **figures)
 
     # -- parts ----------------------------------------------------------------------------------------------------
