@@ -87,6 +87,39 @@ def test_a_risk_limit_in_an_unknown_currency_is_refused_at_its_line(
     )
 
 
+@pytest.mark.parametrize("section", ["", "    "])
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ("{btx: 1}", "the exchange has no currency 'btx'; did you mean btc?"),
+        ("{btc_usdx: 1}", "the exchange has no pair 'btc_usdx'; did you mean btc_usdt?"),
+        ("{eth_usdt: 1}", "no parameter of a strategy names the pair eth_usdt, so max_position cannot use it; use one"),
+        ("{eth: 1}", "no pair of the strategies buys eth, and btc cannot be valued in it, so max_position cannot use"),
+        ("{twd: 1}", "no pair of the strategies buys twd, and btc cannot be valued in it, so max_position cannot use"),
+    ],
+)
+def test_a_limit_of_a_position_that_the_bot_cannot_hold_is_refused_at_its_line(
+    project: Path, capsys: pytest.CaptureFixture[str], section: str, limit: str, words: str
+) -> None:
+    path = project / "configs" / "x.yaml"
+    risk = f"risk: {{max_position: {limit}}}"
+    text = CONFIG.replace("risk: {max_open_orders: 5}", risk)
+    if section:
+        text = CONFIG.replace("window: 5}}", "window: 5}, " + risk + "}")
+    path.write_text(text)
+    line = next(n for n, row in enumerate(text.splitlines(), 1) if "max_position" in row)
+    assert main(["config", "check", str(path)]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {path}:{line}: {words}")
+
+
+@pytest.mark.parametrize("limit", ["{btc: 1}", "{BTC: 1}", "{btc_usdt: 1}", "{usdt: 1000}", "{twd: 1}\ncurrency: twd"])
+def test_limits_of_a_pair_its_coin_and_the_value_of_all_positions_are_accepted(project: Path, limit: str) -> None:
+    path = project / "configs" / "x.yaml"
+    what, _, more = limit.partition("\n")
+    path.write_text(CONFIG.replace("max_open_orders: 5", f"max_position: {what}") + more)
+    assert main(["config", "check", str(path)]) == 0
+
+
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
