@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -27,6 +28,9 @@ from botkit.plugins import Plugins, Registration, made
 from botkit.project.limited import check_known_currency, check_positions
 from botkit.project.plugins import assemble_plugins
 from botkit.project.writable import try_to_write
+
+#: the options of a ``notify:`` entry that are not the notifier's own, apart from those in the schema
+_OF_EVERY_NOTIFIER = ("digest_s", "daily_cap")
 
 
 class Project:
@@ -147,14 +151,23 @@ class Project:
                 ) from None
 
     def notifier(self, index: int) -> Registration:
-        """Return the notifier of an entry in ``notify:``, which must have the options that it cannot do without.
-        Raises ConfigError.
+        """Return the notifier of an entry in ``notify:``, which must have the options that it cannot do without, and
+        no others than it takes. Raises ConfigError.
         """
         section, place = self.config.notify[index], f"notify.{index}"
         found = self.plugins.pick("notifiers", section.use, self.loaded.where(f"{place}.use"))
         for key, complaint in getattr(found.thing, "required", {}).items():
             if key not in section.options:
                 raise self.loaded.error(place, f"{section.use}: {key}: {complaint}")
+        own = getattr(found.thing, "takes", None)
+        if own is None:  # a plugin's notifier may check its options by itself
+            return found
+        known = [*own, *_OF_EVERY_NOTIFIER]
+        for key in section.options:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f"did you mean `{near[0]}`?" if near else f"it takes {', '.join(known)}"
+                raise self.loaded.error(f"{place}.{key}", f"{section.use}: {key}: unknown key; {hint}")
         return found
 
     def check_money(self) -> None:

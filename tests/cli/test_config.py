@@ -50,6 +50,9 @@ def test_config_check_accepts_a_valid_configuration(project: Path, capsys: pytes
         ("log: {file: x.yaml/log.jsonl}", "cannot be written"),
         ("notify: [{use: telegram, token: abc}]", "telegram: chat: it is missing"),
         ("notify: [{use: telegram, chat: 5}]", "telegram: token: it is missing"),
+        ("notify: [{use: telegram, chat: 5, token: a, usr: 5}]", "telegram: usr: unknown key; did you mean `user`?"),
+        ("notify: [{use: apprise, addresses: a}]", "apprise: addresses: unknown key; it takes url, urls, digest_s"),
+        ("notify: [{use: bell, loud: 1}]", "bell: loud: unknown key; it takes digest_s, daily_cap"),
     ],
 )
 def test_config_check_finds_mistakes_in_settings_that_are_used_only_during_a_run(
