@@ -302,6 +302,20 @@ def test_the_top_level_folder_contains_exactly_the_agreed_entries() -> None:
     assert {n for n in present - leftovers if not n.endswith(".egg-info")} <= agreed
 
 
+def test_what_a_docstring_says_is_returned_fits_the_annotation() -> None:
+    misplaced = []
+    for path in modules():
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                says_bool = (ast.get_docstring(node) or "").startswith(
+                    ("Return True", "Return False", "Return whether")
+                )
+                returned = ast.unparse(node.returns) if node.returns is not None else ""
+                if says_bool and returned != "bool" and not returned.startswith("TypeGuard["):
+                    misplaced.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.name} returns {returned}")
+    assert not misplaced, "\n".join(misplaced)
+
+
 def test_no_module_has_a_catch_all_name() -> None:
     drawers = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
     wrong = [str(p.relative_to(ROOT)) for p in modules() if drawers & set(p.stem.split("_"))]

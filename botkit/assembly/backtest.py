@@ -23,7 +23,7 @@ from botkit.config.money import backtest_balances
 from botkit.config.show import resolved_yaml
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
-from botkit.errors import ConfigError
+from botkit.errors import BotkitError, ConfigError
 from botkit.live.telling.logs import LogFile
 from botkit.model.clock import NS_PER_S, Nanos, format_time
 from botkit.model.extension import FeeModel, no_discount
@@ -169,6 +169,12 @@ def backtest_into(
     playback page for that part of the run. Raises BotkitError.
     """
     project = Project.load(config, overrides=overrides)
+    for index in range(len(project.config.notify)):
+        try:
+            project.notifier(index)
+        except BotkitError as error:
+            # a backtest needs no notifiers, which may be installed only where the bot runs
+            tell("warning", f"{error} (a backtest sends nothing, but `botkit run` would refuse this)", "")
     parts = backtest_parts(project, data=data, start=start, end=end, seed=seed, benchmark=benchmark)
     parts = msgspec.structs.replace(parts, candles_max=REPORT_CANDLES_MAX)
     keeping = NumberedRun(Path("out") / project.config.name) if out is None else RunFolder(out)

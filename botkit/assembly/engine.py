@@ -29,6 +29,7 @@ def make_engine(
     bar_grace_ns: Nanos,
     first_client_id: int = 1,
     watch_speed: float | None = None,
+    catches_interrupts: bool = False,
     draws_indicators: bool = False,
     leased: LeasedPools | None = None,
 ) -> Engine:
@@ -70,6 +71,7 @@ def make_engine(
             max_book_age_ns=config.max_book_age_s * NS_PER_S,
             latest_accept_ns=latest_accept_ns,
             watch_speed=watch_speed,
+            catches_interrupts=catches_interrupts,
             draws_indicators=draws_indicators,
         ),
         find_callback=plugins.callbacks,

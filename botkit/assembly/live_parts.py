@@ -95,16 +95,24 @@ def make_parts(
             fees=fees,
             pairs=project.priced_pairs().values(),
         ),
-        engine=engine_maker(project, model, speed=clock.speed, latest_accept_ns=latest_accept_ns),
+        engine=engine_maker(
+            project, model, speed=clock.speed, latest_accept_ns=latest_accept_ns, catches_interrupts=True
+        ),
         lacks_coin=lambda balances: no_discount(model, facts, balances),
     )
 
 
 def engine_maker(
-    project: Project, fees: FeeModel, *, speed: float, latest_accept_ns: Nanos, draws_indicators: bool = False
+    project: Project,
+    fees: FeeModel,
+    *,
+    speed: float,
+    latest_accept_ns: Nanos,
+    catches_interrupts: bool = False,
+    draws_indicators: bool = False,
 ) -> Callable[[DecisionLog, int, LeasedPools | None], Engine]:
     """Return a function that builds the engine for a running bot or a replayed run. With ``draws_indicators``, the
-    engine keeps indicator lines for the entire run, for a report.
+    engine keeps indicator lines for the entire run, for a report. See `EngineSettings` for ``catches_interrupts``.
     """
     pairs = project.priced_pairs()
 
@@ -120,6 +128,7 @@ def engine_maker(
             first_client_id=first_client_id,
             leased=leased,
             watch_speed=speed,
+            catches_interrupts=catches_interrupts,
             draws_indicators=draws_indicators,
         )
 

@@ -15,7 +15,7 @@ from botkit.cli.languages import speaks
 from botkit.cli.screen import prints_aside
 from botkit.model.clock import NS_PER_S, format_time
 from botkit.model.counts import counted
-from botkit.model.figures import fixed
+from botkit.model.figures import fixed, money_figure
 
 #: how many of the largest differences to list
 _LISTED = 10
@@ -148,8 +148,8 @@ def _shares(found: Any) -> str:
 
 def _difference(pair: Any, zone: ZoneInfo) -> str:
     leg = pair.real or pair.simulated
-    prices = " | ".join("-" if one is None else f"{one.price:,.10g}" for one in (pair.real, pair.simulated))
+    prices = " | ".join("–" if one is None else f"{one.price:,.10g}" for one in (pair.real, pair.simulated))
     return (
         f"{format_time(leg.time, zone)} {pair.strategy} {pair.side} {pair.amount:,.8g} {pair.pair} at {prices}: "
-        f"{pair.kind}, {fixed(pair.money, signed=True)} {pair.quote}"
+        f"{pair.kind}, {money_figure(pair.money, signed=True)} {pair.quote}"
     )

@@ -411,7 +411,7 @@ def spread(
         console.print(table)
         costs = Table("market order (quote)", "median cost, bps", "95 %", "books deep enough")
         for cost in report.costs:
-            median, high = ("-" if v is None else f"{v:.2f}" for v in (cost.median_bps, cost.p95_bps))
+            median, high = ("–" if v is None else f"{v:.2f}" for v in (cost.median_bps, cost.p95_bps))
             costs.add_row(f"{cost.value:,.0f}", median, high, f"{cost.fits:.1%}")
         console.print(costs)
         console.print(f'for small orders on candles: slippage: "{report.slippage}"', highlight=False)

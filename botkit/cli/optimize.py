@@ -17,6 +17,7 @@ from rich.table import Table
 from botkit.cli.languages import speaks
 from botkit.cli.said import quieten_log
 from botkit.cli.screen import screen
+from botkit.model.figures import separated
 
 if TYPE_CHECKING:
     from botkit.research.search.asked import SearchSettings
@@ -199,7 +200,7 @@ def _table(result: SearchResult) -> Table:
 
 
 def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.4g}"
+    return "–" if value is None else separated(f"{value:.4g}")
 
 
 def _named(params: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from botkit.cli.durations import duration_s
 from botkit.model.clock import NS_PER_S
 from botkit.model.counts import counted
 from botkit.model.events import Connection, ConnectionState
+from botkit.model.figures import fixed
 
 if TYPE_CHECKING:
     from botkit.assembly.market_access import MarketAccess
@@ -184,8 +185,8 @@ class _Session:
         if abs(drift_s) > _DRIFT_TOLD_S and not self._drift_told:
             self._drift_told = True
             self._tell(
-                f"this machine's clock was changed by {drift_s:+.0f} s; receive times will not reflect this until "
-                "a restart"
+                f"this machine's clock was changed by {fixed(drift_s, 0, signed=True)} s; receive times "
+                "will not reflect this until a restart"
             )
 
 

@@ -18,7 +18,7 @@ from botkit.cli.zones import DEFAULT_ZONE
 from botkit.errors import BotkitError, ConfigError
 from botkit.model.clock import format_time
 from botkit.model.counts import counted
-from botkit.model.figures import fixed, separated
+from botkit.model.figures import fixed, money_figure, separated
 
 #: writes a session's page, and returns the entries to add to the JSON document
 Paging: TypeAlias = Callable[[Path], dict[str, Any]]
@@ -137,7 +137,7 @@ def _session_lines(found: dict[str, Any]) -> list[str]:
                 amount = separated(f"{side['amount']:.8f}".rstrip("0").rstrip("."))
                 price = fixed(side["value"] / side["amount"], row["decimals"])
                 maker = f"{100 * side['makers'] / side['fills']:.0f} % maker"
-                value = f"{fixed(side['value'])} {row['quote']}"
+                value = f"{money_figure(side['value'])} {row['quote']}"
                 lines.append(f"    {word} {amount} {row['base']} for {value}, on average at {price}; {maker}")
         if row["spread_earned"] is not None:
             earned = fixed(row["spread_earned"], row["decimals"], signed=True)

@@ -30,6 +30,7 @@ from botkit.model.clock import to_datetime
 def runs(name: str | None, out: Path, as_json: bool) -> None:
     """List past backtests, for the bot NAME or for all bots."""
     from botkit.backtesting.kept_runs import kept_runs
+    from botkit.report import wording
 
     found = kept_runs(out, name)
     if as_json:
@@ -52,22 +53,14 @@ def runs(name: str | None, out: Path, as_json: bool) -> None:
             finished.isoformat(sep=" ", timespec="minutes"),
             _day(summary.get("start_ns")),
             _day(summary.get("end_ns")),
-            _percent(summary.get("return"), signed=True),
-            _percent(summary.get("max_drawdown")),
-            _figure(summary.get("sharpe")),
-            f"{summary.get('fills', 0):,}",
-            _figure(summary.get("fees")),
+            wording.percent(summary.get("return"), sign=True),
+            wording.percent(summary.get("max_drawdown")),
+            wording.ratio(summary.get("sharpe")),
+            wording.count(summary.get("fills", 0)),
+            wording.money(summary.get("fees")),
         )
     screen().print(table)
 
 
 def _day(time: Any) -> str:
     return f"{to_datetime(time, ZoneInfo(DEFAULT_ZONE)):%Y-%m-%d}" if isinstance(time, int) else "–"
-
-
-def _percent(value: Any, *, signed: bool = False) -> str:
-    return f"{value * 100:{'+' if signed else ''},.2f} %" if isinstance(value, (int, float)) else "–"
-
-
-def _figure(value: Any) -> str:
-    return f"{value:,.2f}" if isinstance(value, (int, float)) else "–"

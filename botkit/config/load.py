@@ -61,7 +61,7 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def plugin_modules(self) -> tuple[str, ...]:
-        """Return True if the value at this path is a ledger's address."""
+        """Modules with plugins, by the names under which Python imports them; none without ``plugins:``."""
         return tuple(place.module for place in self.config.plugins or () if place.module is not None)
 
     def error(self, dotted: str, message: str) -> ConfigError:

@@ -113,6 +113,7 @@ class BotRooms:
             outbox=self.outbox,
             find=self._find,
             stop=self._stop_strategy,
+            catches_interrupts=settings.catches_interrupts,
         )
         self.quarantine = Quarantine(self._doubted, self.outbox.withheld)
         self.table = OrderTable()

@@ -35,5 +35,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     latest_accept_ns: Nanos = 2_000 * NS_PER_MS
     #: a running bot's clock speed relative to the machine's clock; None turns the checks off, as in a backtest
     watch_speed: float | None = None
+    #: a KeyboardInterrupt in a callback is the strategy's own failure. True for a running bot, whose Ctrl-C is a signal
+    #: to its event loop; False where Ctrl-C raises it anywhere, as in a backtest and in a replay
+    catches_interrupts: bool = False
     #: keep the values of attached indicators for the entire run, for the report's charts
     draws_indicators: bool = False

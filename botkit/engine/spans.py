@@ -107,8 +107,6 @@ class Spans:
         for record, callback, wanted in market.book_listeners:
             try:
                 callback(book if depth <= wanted else book.cut(wanted))
-            except KeyboardInterrupt:
-                raise
             except BaseException as error:
                 self._callbacks.failed(record, callback, error)
 
@@ -230,8 +228,6 @@ class Spans:
                 callback(event)
                 if changes.count != before:
                     break
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:
             self._callbacks.failed(record, callback, error)
         return block.done - begin

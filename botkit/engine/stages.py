@@ -55,7 +55,7 @@ class Stages:
             if level in rooms.records:
                 rooms.risk.halt(level, reason)
         if given.halted is not None:
-            rooms.stops.halt(given.halted, keeps_orders=given.keeps_orders)
+            rooms.stops.halt(given.halted, keeps_orders=given.keeps_orders, leaves=frozenset(given.leaves))
 
     def _open_books(self, given: Restore) -> None:
         portfolio = self._rooms.portfolio

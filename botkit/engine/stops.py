@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from botkit.engine.agenda import BotClock
 from botkit.engine.decisions import DecisionLog
@@ -73,14 +73,14 @@ class Stops:
             self.halt(reason)
             self._outbox.halt("breaker", reason)
 
-    def halt(self, reason: str, *, keeps_orders: bool = False) -> None:
-        """Refuse new orders and cancel the open ones. Orders that reduce a position are still allowed. Only a resume
-        ends the halt.
+    def halt(self, reason: str, *, keeps_orders: bool = False, leaves: Container[int] = ()) -> None:
+        """Refuse new orders and cancel the open ones, except those with a client id in ``leaves``. Orders that reduce a
+        position are still allowed. Only a resume ends the halt.
         """
         if self._risk.halted(None) is None:
             self._risk.halt(None, reason)
         for order in () if keeps_orders else self._table.all_open():
-            if not order.reduces:
+            if not order.reduces and order.client_id not in leaves:
                 self._desk.cancel(order, self._clock.now)
 
     def stop_strategy(self, record: StrategyRecord, reason: str) -> None:

@@ -9,6 +9,7 @@ from botkit.live.panic import text_of
 from botkit.live.refused_key import REFUSED_STATUS, key_refused
 from botkit.model.events import BalanceReport, OrderReport
 from botkit.model.extension import ExchangeFacts
+from botkit.model.figures import fixed
 from botkit.model.money import format_units
 from botkit.model.requests import Ending, GetBalances, ListOpenOrders
 
@@ -64,5 +65,6 @@ def account_lines(found: dict[str, Any]) -> list[str]:
     lines += [f"    {text}" for text in (orders or [])[:20]]
     lines.append(f"  fee rank {found['fee_rank']} or higher, estimated from {found['fee_rank_from']}")
     if found["skew_ms"] is not None:
-        lines.append(f"  this machine's clock is {found['skew_ms']:+d} ms off the exchange's (accurate to within 1 s)")
+        skew = fixed(found["skew_ms"], 0, signed=True)
+        lines.append(f"  this machine's clock is {skew} ms off the exchange's (accurate to within 1 s)")
     return [*lines, found["cannot_tell"]]

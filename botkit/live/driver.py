@@ -240,9 +240,10 @@ class LiveDriver:
         was_within, self._is_within = self._is_within, True
         try:
             work()
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:
+            # BaseException, because an interrupt that reaches the loop would leave orders open: Ctrl-C is a signal to
+            # the loop, so this one was raised by a plugin's code, such as a risk rule's
+            #
             # after a failed assertion in the engine, its books can no longer be trusted, so the bot sends nothing more
             log.exception("the bot hit an internal error and is stopping")
             self.fault = error

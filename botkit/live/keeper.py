@@ -24,7 +24,7 @@ from botkit.live.telling.page_feed import spelled
 from botkit.live.telling.summary import summary_of
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos, format_time, to_datetime
 from botkit.model.counts import counted
-from botkit.model.figures import fixed
+from botkit.model.figures import fixed, money_figure
 from botkit.model.inputs import CancelByHand, Forget, Pause, Resume, SetParameter
 from botkit.model.money import UNIT, format_units
 
@@ -379,8 +379,8 @@ def _answer(bot: Bot, path: Path, *, ok: bool, text: str) -> None:
 def _line(bot: Bot) -> str:
     summary = summary_of(bot.standing())
     equity, pnl = summary["equity"], summary["pnl"]
-    money = "" if equity is None else f", {fixed(equity)} {summary['currency']}"
-    profit = "" if pnl is None else f" ({fixed(pnl, signed=True)})"
+    money = "" if equity is None else f", {money_figure(equity)} {summary['currency']}"
+    profit = "" if pnl is None else f" ({money_figure(pnl, signed=True)})"
     prices = "  ".join(
         f"{m.pair} {fixed(m.last, m.pair.rules.price_decimals)}" for m in bot.view.markets() if m.last is not None
     )

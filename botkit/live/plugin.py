@@ -37,6 +37,10 @@ def _apprise(options: Options) -> Notifier:
     return AppriseNotifier(options)
 
 
+#: the options that each notifier takes, besides those of every notifier; also checked before secrets are read
+_bell.takes = ()  # type: ignore[attr-defined]
+_telegram.takes = ("token", "chat", "user", "address")  # type: ignore[attr-defined]
+_apprise.takes = ("url", "urls")  # type: ignore[attr-defined]
 #: the options that a configuration must set, with the complaint if one is absent; checked before secrets are read
 _telegram.required = {  # type: ignore[attr-defined]
     "token": "it is missing; get a token from @BotFather",

@@ -181,6 +181,7 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
             sends=() if parts.is_new_world else tuple(_sent_before(bot, opened)),
             halts={**halts, **{name: _LIFTED for name in lifted if name is not None}},
             halted=halt.reason if halt is not None else _LIFTED if None in lifted else None,
+            leaves=tuple(order.client_id for order in undecided) if orphans == "adopt" else (),
             keeps_orders=None in lifted or (halt is not None and halt.kind == KEY_HALT),
         )
     )

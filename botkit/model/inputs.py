@@ -94,6 +94,8 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
     halted: str | None = None
     #: True if a halt of the entire bot leaves open orders in place
     keeps_orders: bool = False
+    #: client ids of open orders that a halt leaves in place anyway: a `LeaveOrphans` input follows for them
+    leaves: tuple[int, ...] = ()
 
 
 class Unwritten(msgspec.Struct, frozen=True):

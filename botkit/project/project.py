@@ -15,6 +15,7 @@ from botkit.config.money import check_reserve
 from botkit.config.schema import BacktestConfig, FeesConfig, FillsConfig, LatencyConfig
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.engine.money.valuation import pairs_on_the_way
+from botkit.engine.risk.rules import MaxPosition
 from botkit.engine.settings import StrategySpec
 from botkit.engine.strategy.parameters import ParameterError, check_parameters
 from botkit.errors import ConfigError, PluginError
@@ -24,8 +25,12 @@ from botkit.model.listed_pairs import ListedPairs
 from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
 from botkit.plugins import Plugins, Registration, made
+from botkit.project.limited import check_known_currency, check_positions
 from botkit.project.plugins import assemble_plugins
 from botkit.project.writable import try_to_write
+
+#: the options of a ``notify:`` entry that are not the notifier's own, apart from those in the schema
+_OF_EVERY_NOTIFIER = ("digest_s", "daily_cap")
 
 
 class Project:
@@ -53,8 +58,7 @@ class Project:
         plugins = assemble_plugins(loaded, also=also)
         facts = exchange_facts(loaded, plugins)
         project = cls(loaded, plugins, facts)
-        project.specs()
-        project.check_currencies()
+        project.check_currencies(project.specs())
         return project
 
     def with_parameters(self, parameters: Mapping[str, Mapping[str, Any]]) -> Project:
@@ -84,7 +88,7 @@ class Project:
         self.pairs = ListedPairs(stepped, pairs.left_out) if isinstance(pairs, ListedPairs) else stepped
         self.specs()
 
-    def check_currencies(self) -> None:
+    def check_currencies(self, specs: Sequence[StrategySpec]) -> None:
         """Check that the exchange has every currency and pair for which the configuration sets an amount or a limit,
         and the valuation currency, because a reserve under a misspelled name would protect nothing. Raises ConfigError.
         """
@@ -102,21 +106,27 @@ class Project:
             for currency in amounts or ():
                 self._check_currency(f"{place}.{currency}", currency)
         bot, own = self.bot_rules()
-        self._check_limits("risk", self.config.risk, bot)
+        traded = {spec.name: pairs_of(spec) for spec in specs}
+        # a strategy without a pair among its parameters chooses its pairs in code, so nothing is known of them
+        everywhere = [pair for pairs in traded.values() for pair in pairs] if all(traded.values()) else []
+        self._check_limits("risk", self.config.risk, bot, everywhere)
         for index, strategy in enumerate(self.config.strategies):
-            self._check_limits(f"strategies.{index}.risk", strategy.risk, own[strategy.label])
+            name = strategy.label
+            self._check_limits(f"strategies.{index}.risk", strategy.risk, own[name], traded[name])
 
-    def _check_limits(self, place: str, section: Mapping[str, Any], rules: Sequence[RiskRule]) -> None:
+    def _check_limits(
+        self, place: str, section: Mapping[str, Any], rules: Sequence[RiskRule], traded: Sequence[Pair]
+    ) -> None:
+        """Check the rules of the bot or of a strategy, which trades these pairs."""
         for name, rule in zip(section, rules, strict=True):
             for currency in getattr(rule, "currencies", ()):
                 self._check_currency(f"{place}.{name}.{currency}", currency)
+            if isinstance(rule, MaxPosition):
+                priced = self.priced_pairs() if traded else {}
+                check_positions(self.loaded, f"{place}.{name}", rule, pairs=self.pairs, traded=traded, priced=priced)
 
     def _check_currency(self, place: str, currency: str) -> None:
-        known = {currency for pair in self.pairs.values() for currency in (pair.base, pair.quote)}
-        if currency not in known:
-            near = difflib.get_close_matches(currency, sorted(known), n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(known))}"
-            raise self.loaded.error(place, f"the exchange has no currency {currency!r}; {hint}")
+        check_known_currency(self.loaded, place, currency, self.pairs)
 
     def check_choices(self) -> None:
         """Check that every model exists and accepts its options, that every notifier exists and has the options it
@@ -141,14 +151,23 @@ class Project:
                 ) from None
 
     def notifier(self, index: int) -> Registration:
-        """Return the notifier of an entry in ``notify:``, which must have the options that it cannot do without.
-        Raises ConfigError.
+        """Return the notifier of an entry in ``notify:``, which must have the options that it cannot do without, and
+        no others than it takes. Raises ConfigError.
         """
         section, place = self.config.notify[index], f"notify.{index}"
         found = self.plugins.pick("notifiers", section.use, self.loaded.where(f"{place}.use"))
         for key, complaint in getattr(found.thing, "required", {}).items():
             if key not in section.options:
                 raise self.loaded.error(place, f"{section.use}: {key}: {complaint}")
+        own = getattr(found.thing, "takes", None)
+        if own is None:  # a plugin's notifier may check its options by itself
+            return found
+        known = [*own, *_OF_EVERY_NOTIFIER]
+        for key in section.options:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f"did you mean `{near[0]}`?" if near else f"it takes {', '.join(known)}"
+                raise self.loaded.error(f"{place}.{key}", f"{section.use}: {key}: unknown key; {hint}")
         return found
 
     def check_money(self) -> None:

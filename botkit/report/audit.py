@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from botkit.model.clock import NS_PER_DAY, NS_PER_MS, Nanos
 from botkit.model.compared_fills import AuditFigures, FillLeg, FillPair
-from botkit.model.figures import fixed
+from botkit.model.figures import fixed, money_figure
 from botkit.model.results import FillRow, PriceCandles
 from botkit.report import chart_data, language, wording
 from botkit.report.chart_data import ChartData, LocalTimes, shown
@@ -52,7 +52,7 @@ class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
 
 def money_text(figures: AuditFigures) -> str:
     """Return how much better off the account ended up in reality than in the simulation, in each quote currency."""
-    return ", ".join(f"{fixed(amount, signed=True)} {coin}" for coin, amount in figures.money.items()) or "0.00"
+    return ", ".join(f"{money_figure(amount, signed=True)} {coin}" for coin, amount in figures.money.items()) or "0.00"
 
 
 #: the figures shown for each simulation: title, formatting function
@@ -89,7 +89,7 @@ def render_audit(page: AuditPage) -> str:
         language=language.current(),
         red_up=language.rises_in_red(),
         titles=[title for title, _ in columns],
-        figures=[(title, [say_of(found).replace("-", "−") for _, found in columns]) for title, say_of in FIGURES],
+        figures=[(title, [say_of(found) for _, found in columns]) for title, say_of in FIGURES],
         verdict=_verdict(page.configured),
         kinds=[(kind, sum(pair.kind == kind for pair in page.pairs)) for kind in KINDS],
     )
@@ -121,7 +121,7 @@ def _verdict(found: AuditFigures) -> list[str]:
         prices = say("Real prices of matched fills were {} bps better than simulated", worse)
     return [
         say("The simulation matched {} of the value actually executed; it missed {} and added {}.", *shares),
-        say("{}. Real minus simulated money: {}.", prices, money_text(found).replace("-", "−")),
+        say("{}. Real minus simulated money: {}.", prices, money_text(found)),
     ]
 
 

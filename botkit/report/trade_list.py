@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from botkit.model.figures import money_decimals
 from botkit.model.pairs import Pair
 from botkit.model.results import BacktestResult
 from botkit.model.row_columns import column_blocks, row_values
 from botkit.report.blocks import LongList, deltas_in_blocks
 from botkit.report.holdings import IntArray
 from botkit.report.packing import Column
-from botkit.report.wording import decimals_of
 
 KINDS = ("long", "short", "loop")
 #: the kind of trade for coins that were handed over to the strategy
@@ -67,7 +67,7 @@ def trade_columns(result: BacktestResult, local_ms: Callable[[Sequence[int]], In
     out = tags.more(read("exit_tag"))
     markets: dict[str, dict[str, Any]] = {}
     names = _Numbered([" > ".join(pairs) for pairs in block] for block in read("pairs"))
-    places = decimals_of(max((abs(pnl) for pnl in row_values(trades, "pnl")), default=0.0))
+    places = money_decimals(max((abs(pnl) for pnl in row_values(trades, "pnl")), default=0.0))
     kinds, amounts, held, exits = LongList(), LongList(), LongList(), LongList()
     profits, won, returns, worst, best = LongList(), LongList(), LongList(), LongList(), LongList()
     closed: list[IntArray] = []

@@ -77,16 +77,18 @@ def _certainty(result: BacktestResult) -> str:
         return _without_ratio(counted, s.get("days"))
     figures = counted, wording.count(s.get("days")), wording.ratio(s.get("sharpe")), *map(wording.ratio, interval)
     if interval[0] <= 0 <= interval[1]:
-        found = "{} in {} days give a Sharpe ratio of {} with a 95 % interval from {} to {}, so it may be luck"
+        found = "{} in {} full days give a Sharpe ratio of {} with a 95 % interval from {} to {}, so it may be luck"
     else:
-        found = "{} in {} days give a Sharpe ratio of {} with a 95 % interval from {} to {}, so luck alone is unlikely"
+        found = (
+            "{} in {} full days give a Sharpe ratio of {} with a 95 % interval from {} to {}, so luck alone is unlikely"
+        )
     few = "; with so few trades, all figures based on them are uncertain."
     return say(found, *figures) + say(few if trades < TRADES_FEW else ".")
 
 
 def _without_ratio(counted: str, given: object) -> str:
     days = given if isinstance(given, int) else 0
-    whole = say("no whole day") if not days else say("1 whole day") if days == 1 else say("{} whole days", days)
+    whole = say("no full day") if not days else say("1 full day") if days == 1 else say("{} full days", days)
     if days >= 30:
         return say("{} and {}; daily returns do not vary, so there is no Sharpe ratio.", counted, whole)
     return say("{} and {}: under 30 days there is no Sharpe ratio, and most of the result may be luck.", counted, whole)

@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from botkit.model.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S, Nanos, to_datetime
+from botkit.model.figures import fixed, money_figure
 from botkit.model.money import format_units
 from botkit.report.language import say
 
@@ -26,26 +27,12 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
-def _signed(number: float, sign: bool, decimals: int) -> str:
-    """Format a number with a proper minus sign. A value that rounds to zero has no sign."""
-    text = f"{abs(number):,.{decimals}f}"
-    if not any("1" <= digit <= "9" for digit in text):
-        return text
-    return f"{'−' if number < 0 else '+' if sign else ''}{text}"
-
-
-def decimals_of(number: float) -> int:
-    """Return the number of decimals used for a monetary amount of this size."""
-    size = abs(number)
-    return 2 if size >= 10 or size < 5e-9 else 4 if size >= 0.1 else 8
-
-
 def money(value: Any, sign: bool = False) -> str:
     """Format a monetary amount. Small amounts get more decimals: 1,234,567.89 and 0.00012345."""
     number = _number(value)
     if number is None:
         return NOTHING
-    return _signed(number, sign, decimals_of(number))
+    return money_figure(number, signed=sign)
 
 
 def amounts(units_by_currency: Mapping[str, int]) -> str:
@@ -58,19 +45,19 @@ def percent(value: Any, sign: bool = False, decimals: int = 2) -> str:
     number = _number(value)
     if number is None:
         return NOTHING
-    return f"{_signed(number * 100, sign, decimals)} %"
+    return f"{fixed(number * 100, decimals, signed=sign)} %"
 
 
 def ratio(value: Any) -> str:
     """Format a ratio with two decimals."""
     number = _number(value)
-    return NOTHING if number is None else _signed(number, False, 2)
+    return NOTHING if number is None else fixed(number)
 
 
 def count(value: Any) -> str:
     """Format an integer with thousands separators."""
     number = _number(value)
-    return NOTHING if number is None else _signed(number, False, 0)
+    return NOTHING if number is None else fixed(number, 0)
 
 
 def milliseconds(value: Any) -> str:

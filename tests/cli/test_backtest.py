@@ -168,3 +168,22 @@ def test_prices_with_too_many_decimals_are_rounded_with_a_printed_note(
     told = " ".join(summary_of(capsys, config, tmp_path / "out")["warnings"])
     assert "fine.csv" in told
     assert "more decimals than btc_usdt allows (2) and were rounded to the nearest" in told
+
+
+@pytest.mark.parametrize(
+    ("notify", "words"),
+    [
+        ("{use: smoke}", "no notifier named `smoke`"),
+        ("{use: telegram, token: a, chat: 5, usr: 6}", "did you mean `user`?"),
+    ],
+)
+def test_a_notifier_that_a_run_would_refuse_is_named_by_a_backtest(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], notify: str, words: str
+) -> None:
+    config.write_text(config.read_text() + f"\nnotify: [{notify}]\n")
+    line = len(config.read_text().splitlines())
+    assert main(["backtest", str(config), "--out", str(tmp_path / "out"), "--no-readings"]) == 0
+    (said,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("warning: ")]
+    assert said.startswith(f"warning: {config}:{line}: ")
+    assert words in said
+    assert said.endswith("(a backtest sends nothing, but `botkit run` would refuse this)")

@@ -54,6 +54,21 @@ def test_metrics_of_two_runs_and_their_differences_are_printed(place: Path, caps
     assert not any(line.startswith(("run from", "backtest.", "name")) for line in differs)
 
 
+def test_a_list_of_runs_shows_the_same_figures_as_a_comparison(place: Path, capsys: CLICKS) -> None:
+    for number, fees in (("1", 0.012345), ("2", 1234.5)):
+        summary = place / "out" / "one" / number / "summary.json"
+        figures = json.loads(summary.read_text()) | {"return": -0.0712, "sharpe": -1.5, "fees": fees}
+        summary.write_text(json.dumps(figures))
+    capsys.readouterr()
+    assert main(["compare", "one@1", "one@2"]) == 0
+    compared = capsys.readouterr().out
+    assert main(["runs", "one"]) == 0
+    listed = capsys.readouterr().out
+    for text in ("−7.12 %", "−1.50", "0.01234500", "1,234.50"):
+        assert text in compared
+        assert text in listed
+
+
 def test_json_contains_every_metric_and_the_differences(place: Path, capsys: CLICKS) -> None:
     capsys.readouterr()
     assert main(["compare", "one", "two", "out/one/1", "--json"]) == 0

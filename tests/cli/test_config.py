@@ -50,6 +50,9 @@ def test_config_check_accepts_a_valid_configuration(project: Path, capsys: pytes
         ("log: {file: x.yaml/log.jsonl}", "cannot be written"),
         ("notify: [{use: telegram, token: abc}]", "telegram: chat: it is missing"),
         ("notify: [{use: telegram, chat: 5}]", "telegram: token: it is missing"),
+        ("notify: [{use: telegram, chat: 5, token: a, usr: 5}]", "telegram: usr: unknown key; did you mean `user`?"),
+        ("notify: [{use: apprise, addresses: a}]", "apprise: addresses: unknown key; it takes url, urls, digest_s"),
+        ("notify: [{use: bell, loud: 1}]", "bell: loud: unknown key; it takes digest_s, daily_cap"),
     ],
 )
 def test_config_check_finds_mistakes_in_settings_that_are_used_only_during_a_run(
@@ -85,6 +88,39 @@ def test_a_risk_limit_in_an_unknown_currency_is_refused_at_its_line(
     assert capsys.readouterr().err.startswith(
         f"error: {path}:{line}: the exchange has no currency 'btx'; did you mean btc?"
     )
+
+
+@pytest.mark.parametrize("section", ["", "    "])
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ("{btx: 1}", "the exchange has no currency 'btx'; did you mean btc?"),
+        ("{btc_usdx: 1}", "the exchange has no pair 'btc_usdx'; did you mean btc_usdt?"),
+        ("{eth_usdt: 1}", "no parameter of a strategy names the pair eth_usdt, so max_position cannot use it; use one"),
+        ("{eth: 1}", "no pair of the strategies buys eth, and btc cannot be valued in it, so max_position cannot use"),
+        ("{twd: 1}", "no pair of the strategies buys twd, and btc cannot be valued in it, so max_position cannot use"),
+    ],
+)
+def test_a_limit_of_a_position_that_the_bot_cannot_hold_is_refused_at_its_line(
+    project: Path, capsys: pytest.CaptureFixture[str], section: str, limit: str, words: str
+) -> None:
+    path = project / "configs" / "x.yaml"
+    risk = f"risk: {{max_position: {limit}}}"
+    text = CONFIG.replace("risk: {max_open_orders: 5}", risk)
+    if section:
+        text = CONFIG.replace("window: 5}}", "window: 5}, " + risk + "}")
+    path.write_text(text)
+    line = next(n for n, row in enumerate(text.splitlines(), 1) if "max_position" in row)
+    assert main(["config", "check", str(path)]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {path}:{line}: {words}")
+
+
+@pytest.mark.parametrize("limit", ["{btc: 1}", "{BTC: 1}", "{btc_usdt: 1}", "{usdt: 1000}", "{twd: 1}\ncurrency: twd"])
+def test_limits_of_a_pair_its_coin_and_the_value_of_all_positions_are_accepted(project: Path, limit: str) -> None:
+    path = project / "configs" / "x.yaml"
+    what, _, more = limit.partition("\n")
+    path.write_text(CONFIG.replace("max_open_orders: 5", f"max_position: {what}") + more)
+    assert main(["config", "check", str(path)]) == 0
 
 
 @pytest.mark.parametrize(

@@ -56,9 +56,9 @@ def test_status_shows_balances_and_parameters_but_no_connections_with_times_in_t
     assert main(["status", str(ran.config)]) == 3
     text = capsys.readouterr().out
     assert re.search(r"not running, ended \(duration\) at 20\d\d-\d\d-\d\dT[\d:.]+\+08:00; mode emulator", text)
-    figure = r"[+-]?[\d,]+\.\d\d twd"
+    figure = r"[+−]?[\d,]+\.\d{2,8} twd"
     assert re.search(f"^  equity {figure}(, today {figure})?, this run {figure}, in all {figure}$", text, re.M)
-    assert re.search(r"^  mine btc_twd since its first start: realised [+-]?\d", text, re.M)
+    assert re.search(r"^  mine btc_twd since its first start: realised [+−]?\d", text, re.M)
     assert re.search(r"^  balance 0\.\d+ btc", text, re.M)
     assert re.search(r"^  balance [\d,]+\.\d+ twd", text, re.M)
     assert "  mine has pair=btc_twd, n=0, size=0.001" in text.replace("size=0.001, n=0", "n=0, size=0.001")

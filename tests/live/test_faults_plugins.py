@@ -58,6 +58,9 @@ class Rogue(Strategy):
     def exits(self, book):
         sys.exit(3)  # the line
 
+    def interrupts(self, book):
+        raise KeyboardInterrupt("by hand")  # the line
+
     def cancelled(self, book):
         raise asyncio.CancelledError  # the line
 
@@ -148,6 +151,7 @@ ERRORS = {
     "exception": "KeyError: 'what'",
     "base": "BaseException: as such",
     "exits": "SystemExit: 3",
+    "interrupts": "KeyboardInterrupt: by hand",
     "cancelled": "CancelledError: ",
     "recursion": "RecursionError: maximum recursion depth exceeded",
     "mutates_book": "AttributeError: property 'bid_levels' of 'OrderBook' object has no setter",

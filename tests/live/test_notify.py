@@ -309,7 +309,7 @@ async def test_notifiers_are_created_with_secrets_filled_in_and_secrets_are_reda
 def test_a_notifier_that_cannot_be_created_raises_an_error_with_its_location(tmp_path: Path) -> None:
     for section, message in (
         ("  - {use: telegram}", "telegram"),
-        ("  - {use: bell, loud: true}", "bell takes no options, but got 'loud'"),
+        ("  - {use: bell, loud: true}", "bell: loud: unknown key; it takes digest_s"),
         ("  - {use: sink, digest_s: -1}", "digest_s must be 0 to 86400 seconds"),
         ("  - {use: sink, url: '${MISSING}'}", "MISSING"),
     ):

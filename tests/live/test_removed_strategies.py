@@ -14,6 +14,7 @@ from botkit.live.bot import Bot
 from botkit.live.notices import Notices
 from botkit.live.start_refused import StartRefused
 from botkit.live.starting import OrphanChoice, start
+from botkit.live.state_folder import KeptHalt, StateFolder
 from botkit.model.clock import NS_PER_S
 from botkit.model.orders import Order, OrderState
 from tests.live.world import World, make_world, settled, strategy_of, told, until
@@ -180,6 +181,27 @@ async def test_an_order_left_open_stays_foreign_even_if_its_strategy_returns(two
     assert [row.order_id for row in third.view.foreign_orders()] == [order.order_id]
     assert not strategy_of(third, "r").open_orders()
     third.view.money.check()
+
+
+async def test_a_halted_bot_leaves_the_orders_of_a_removed_strategy_open_and_cancels_all_others(two: World) -> None:
+    bot = await two.start()
+    orders = []
+    for name in ("p", "r"):
+        strategy = strategy_of(bot, name)
+        orders.append(strategy.buy("btc_usdt", amount=0.01, price=round(strategy.last_price("btc_usdt") / 2)))
+    bot.driver.wake()
+    for order in orders:
+        await settled(order)
+    await two.crash(bot)
+    StateFolder(two.folder / "state").set_halt(KeptHalt(kind="panic", reason="by hand", time=0))
+    remove(two)
+    second = await two.start(orphans="adopt")
+    assert second.view.halted is not None
+    assert "1 order of removed strategies was left open as foreign orders" in told(second)
+    await until(lambda: not second.view.open_orders(), 30)
+    assert [row.order_id for row in two.exchange_orders(open_only=True)] == [orders[1].order_id]
+    assert [row.order_id for row in second.view.foreign_orders()] == [orders[1].order_id]
+    second.view.money.check()
 
 
 async def test_quotes_of_a_removed_strategy_are_cancelled(two: World) -> None:

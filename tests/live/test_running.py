@@ -67,8 +67,9 @@ async def test_a_command_to_an_earlier_run_is_dropped_and_the_user_is_told(world
         assert await asked(world, "set", strategy="p", name="size", value="0.02") == "p.size is 0.02"
 
 
+@pytest.mark.parametrize("error", [AssertionError("the books do not add up"), KeyboardInterrupt("in a risk rule")])
 async def test_an_internal_error_stops_the_bot_but_its_orders_are_still_cancelled(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    error: BaseException, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot = await world.start()
     order = far_buy(bot)
@@ -76,11 +77,11 @@ async def test_an_internal_error_stops_the_bot_but_its_orders_are_still_cancelle
     sha = bot.standing().journal_sha256
 
     def broken(given: Input, now: int) -> None:
-        raise AssertionError("the books do not add up")
+        raise error
 
     monkeypatch.setattr(bot, "went_in", broken)
     assert await Keeper().run(bot, None) == "fault"
-    assert isinstance(bot.driver.fault, AssertionError)
+    assert bot.driver.fault is error
     await stop(bot)
     assert not world.exchange_orders(open_only=True)
     assert bot.standing().journal_sha256 == sha, "the engine must decide nothing after an internal error"

@@ -35,13 +35,13 @@ def drawn(given: Any, events: list[tuple[str, str]] | None = None, width: int = 
 def test_the_screen_shows_prices_positions_orders_profit_limits_and_events() -> None:
     text = drawn(PICTURE, [("info", "bought 0.01"), ("warning", "slow [red]link")])
     for expected in (
-        "demo  paper  2025-01-01 10:53:20+08:00  up 1 h 02  1,234,567.50 twd  -432.10",
+        "demo  paper  2025-01-01 10:53:20+08:00  up 1 h 02  1,234,567.50 twd  −432.10",
         "3,000,001",
         "0.3",
         "running",
         "391 spread < 40 [bold]bps",  # text from a strategy must not be interpreted as markup
         "+5,000.50",
-        "-12.00",
+        "−12.00",
         "2999000",
         "1 min",
         "create_order",
@@ -71,7 +71,7 @@ def test_a_hundred_orders_do_not_fill_the_screen_and_a_narrow_terminal_causes_no
 
 
 def test_the_state_is_summarized_in_one_line() -> None:
-    line = "2025-01-01 10:53:20+08:00  btc_twd 3,000,001  1 open order  3 fills  profit -432.10 twd"
+    line = "2025-01-01 10:53:20+08:00  btc_twd 3,000,001  1 open order  3 fills  profit −432.10 twd"
     assert line_of(PICTURE, TAIPEI) == line
     assert line_of(picture(halted="a loss"), TAIPEI).endswith("halted: a loss")
 

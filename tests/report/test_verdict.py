@@ -45,7 +45,8 @@ def test_the_verdict_states_profit_benchmark_and_risk() -> None:
 def test_the_verdict_states_whether_the_result_may_be_due_to_luck() -> None:
     unsure = with_figures(sharpe=1.69, sharpe_error=1.93, round_trips=36, days=91)
     assert verdict(unsure)[1] == (
-        "36 trades in 91 days give a Sharpe ratio of 1.69 with a 95 % interval from −2.09 to 5.47, so it may be luck."
+        "36 trades in 91 full days give a Sharpe ratio of 1.69 with a 95 % interval from −2.09 to 5.47, so it may be "
+        "luck."
     )
     sure = with_figures(sharpe=3.0, sharpe_error=0.5, round_trips=400, days=900)
     assert verdict(sure)[1].endswith("from 2.02 to 3.98, so luck alone is unlikely.")
@@ -57,7 +58,7 @@ def test_with_fewer_than_thirty_days_the_verdict_explains_the_missing_sharpe_rat
     short = with_figures(sharpe=None, sharpe_error=None, round_trips=1, days=1)
     assert sharpe_interval(short) is None
     assert verdict(short)[1] == (
-        "1 trade and 1 whole day: under 30 days there is no Sharpe ratio, and most of the result may be luck."
+        "1 trade and 1 full day: under 30 days there is no Sharpe ratio, and most of the result may be luck."
     )
     assert "±" not in render(short).split("</dl>")[0]
 

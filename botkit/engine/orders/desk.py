@@ -505,16 +505,10 @@ class OrderDesk:
 
     def let_go(self, order: Order, now: Nanos, reason: str) -> None:
         """Stop following an order that stays open at the exchange. Its later reports are those of a foreign order."""
-        client_id = order.client_id
         self.resolution.settled(order, now)
         if order.state not in FINAL_STATES:
             # only the journal keeps this state; here, it ends the reads of the order that are under way
-            order.state, order.updated, order.reason = OrderState.ABSENT, now, reason
-            self._portfolio.release(order)
-            self._risk.order_closed(order)
-            self._open[order.strategy].pop(client_id, None)
-            self._final_reports.pop(client_id, None)
-            self.follow_ups.forget(order)
+            self.finish(order, OrderState.ABSENT, now, reason, is_left=True)
         self._table.drop(order)
 
     # -- states ---------------------------------------------------------------------------------------------------
@@ -524,12 +518,15 @@ class OrderDesk:
         self._decide((STATE, now, order.client_id, order.state, order.reason))
         self._on_order(order)
 
-    def finish(self, order: Order, state: OrderState, now: Nanos, reason: str = "") -> None:
+    def finish(self, order: Order, state: OrderState, now: Nanos, reason: str = "", *, is_left: bool = False) -> None:
         """Clean up after an order reaches a final state: release its money, stop waiting for its reports, and send the
-        requests that were held until then.
+        requests that were held until then. An order that ``is_left`` open at the exchange has not really ended, so
+        nobody is told.
         """
         client_id = order.client_id
-        assert state in TRANSITIONS[order.state], f"{order!r}: {order.state.value} -> {state.value} is not a transition"
+        assert is_left or state in TRANSITIONS[order.state], (
+            f"{order!r}: {order.state.value} -> {state.value} is not a transition"
+        )
         order.state, order.updated = state, now
         if reason:
             order.reason = reason
@@ -538,6 +535,8 @@ class OrderDesk:
         self._open[order.strategy].pop(client_id, None)
         self._final_reports.pop(client_id, None)
         self.follow_ups.forget(order)
+        if is_left:
+            return
         self._decide((STATE, now, client_id, order.state, order.reason))
         self._on_order(order)
         if client_id in self._waiting:

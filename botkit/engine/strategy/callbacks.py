@@ -28,7 +28,8 @@ class Callbacks:
     """The callbacks of all of the bot's strategies.
 
     ``find(strategy's name, callback's name)`` returns the function, or None if the strategy does not use it.
-    ``stop(record, reason)`` stops a strategy.
+    ``stop(record, reason)`` stops a strategy. With ``catches_interrupts``, a KeyboardInterrupt is a failure of the
+    strategy that was called; otherwise it is passed on.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class Callbacks:
         outbox: Outbox,
         find: Callable[[str, str], Callback | None],
         stop: Callable[[StrategyRecord, str], None],
+        catches_interrupts: bool = False,
     ) -> None:
         self._clock = clock
         self._changes = changes
         self._outbox = outbox
         self._find = find
         self._stop = stop
+        self._catches_interrupts = catches_interrupts
         self._found: dict[tuple[str, str], Callback | None] = {}
         #: pending notifications, in order
         self.mailbox: deque[tuple[StrategyRecord, Callback, Any]] = deque()
@@ -79,8 +82,6 @@ class Callbacks:
             if record.active:
                 try:
                     callback(event)
-                except KeyboardInterrupt:
-                    raise
                 except BaseException as error:  # BaseException, for the reason given in `call`
                     self.failed(record, callback, error)
                 if not mailbox and not counts:
@@ -94,15 +95,15 @@ class Callbacks:
         """Call a strategy's function now. An exception stops only that strategy."""
         try:
             callback(*arguments)
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # sys.exit() in one strategy must not stop the others
             self.failed(record, callback, error)
 
     def failed(self, record: StrategyRecord, callback: Callback, error: BaseException) -> None:
         """Handle an exception raised by a strategy: record where it was raised, stop the strategy and cancel its
-        orders. Other strategies continue.
+        orders. Other strategies continue. Raises a KeyboardInterrupt that is the user's.
         """
+        if isinstance(error, KeyboardInterrupt) and not self._catches_interrupts:
+            raise error
         name = getattr(callback, "__name__", "callback")
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame for frame in frames if not _is_of_botkit(frame.filename)]

@@ -12,7 +12,7 @@ from botkit.live.latch import halts_of
 from botkit.live.state_folder import StateFolder
 from botkit.live.telling.summary import standstill_of, stopped_lines, summary_lines
 from botkit.model.clock import Nanos, format_time
-from botkit.model.figures import fixed, separated
+from botkit.model.figures import money_figure, separated
 from botkit.model.reasons import grouped
 
 #: the time zone if the status does not contain one
@@ -136,15 +136,15 @@ def _money_lines(found: dict[str, Any]) -> list[str]:
     """Format equity, profit (today, in this run, since the first start), and balances as lines."""
     currency, rows = found["currency"], found.get("profits", ())
     equity = found.get("equity")
-    figures = ["equity unknown: a price is missing" if equity is None else f"equity {fixed(equity)} {currency}"]
+    figures = ["equity unknown: a price is missing" if equity is None else f"equity {money_figure(equity)} {currency}"]
     for name, profit in (("today", found.get("day_pnl")), ("this run", found.get("pnl"))):
         if profit is not None:
-            figures.append(f"{name} {fixed(profit, signed=True)} {currency}")
+            figures.append(f"{name} {money_figure(profit, signed=True)} {currency}")
     totals: dict[str, float] = {}
     for row in rows:
         totals[row["quote"]] = totals.get(row["quote"], 0.0) + row["realised"] + row["unrealised"]
     if totals:
-        whole = " and ".join(f"{fixed(profit, signed=True)} {quote}" for quote, profit in totals.items())
+        whole = " and ".join(f"{money_figure(profit, signed=True)} {quote}" for quote, profit in totals.items())
         figures.append(f"in all {whole}")
     lines = ["  " + ", ".join(figures)]
     for name, held in found.get("balances", {}).items():
@@ -155,8 +155,8 @@ def _money_lines(found: dict[str, Any]) -> list[str]:
         if row["realised"] or row["unrealised"]:
             lines.append(
                 f"  {row['strategy']} {row['pair']} since its first start: realised "
-                f"{fixed(row['realised'], signed=True)}, unrealised {fixed(row['unrealised'], signed=True)} "
-                f"{row['quote']}"
+                f"{money_figure(row['realised'], signed=True)}, unrealised "
+                f"{money_figure(row['unrealised'], signed=True)} {row['quote']}"
             )
     return lines
 

@@ -9,7 +9,7 @@ from typing import Any
 from botkit.engine.commands import PAUSED
 from botkit.live.standing import Standing
 from botkit.model.counts import counted
-from botkit.model.figures import amount_figure, fixed, price_figure, separated
+from botkit.model.figures import amount_figure, money_figure, price_figure, separated
 from botkit.model.money import format_units
 from botkit.model.orders import Order, OrderState
 from botkit.model.reasons import grouped
@@ -127,10 +127,11 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
         return [f"{summary['name']}: {summary['ended']}: {summary.get('error', '')}"]
     money = summary["currency"]
     pnl = summary["pnl"]
+    profit = "" if pnl is None else f", profit {money_figure(pnl, signed=True)} {money}"
     lines = [
         *stopped_lines(summary),
         f"{summary['name']}: {counted(summary['orders'], 'order')}, {counted(summary['fills'], 'fill')}, "
-        f"{summary['refused']:,} refused" + ("" if pnl is None else f", profit {fixed(pnl, signed=True)} {money}"),
+        f"{summary['refused']:,} refused{profit}",
     ]
     for name, row in summary["strategies"].items():
         reasons = sorted({**row["skips"], **row["refusals"]}.items(), key=lambda item: -item[1])[:3]

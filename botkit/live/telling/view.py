@@ -23,7 +23,7 @@ from rich.text import Text
 from botkit.live.telling.picture import BotState, Picture
 from botkit.model.clock import Nanos, to_datetime
 from botkit.model.counts import counted
-from botkit.model.figures import fixed, separated
+from botkit.model.figures import fixed, money_figure, separated
 
 log = logging.getLogger("botkit.view")
 
@@ -138,7 +138,7 @@ def line_of(picture: Picture, zone: tzinfo = UTC) -> str:
         prices,
         counted(len(picture.orders), "open order"),
         counted(sum(row.fills for row in picture.strategies), "fill"),
-        "" if picture.profit is None else f"profit {fixed(picture.profit, signed=True)} {picture.currency}",
+        "" if picture.profit is None else f"profit {money_figure(picture.profit, signed=True)} {picture.currency}",
         "" if picture.halted is None else f"halted: {picture.halted}",
     ]
     return "  ".join(part for part in parts if part)
@@ -217,7 +217,7 @@ def _bots(standings: Sequence[BotState], zone: tzinfo) -> Table:
         table.add_row(
             Text(standing.name, style="bold"),
             state,
-            _figure(picture.equity, 2),
+            "" if picture.equity is None else money_figure(picture.equity),
             picture.currency,
             _signed(picture.profit) if picture.profit is not None else "",
             str(len(picture.orders)),
@@ -257,7 +257,7 @@ def _head(picture: Picture, zone: tzinfo) -> Text:
     head = Text.assemble((picture.name, "bold"), f"  {picture.mode}  {_clock(picture.time, zone)}  ")
     head.append(f"up {_length(picture.uptime_s)}  ")
     if picture.equity is not None:
-        head.append(f"{fixed(picture.equity)} {picture.currency}  ")
+        head.append(f"{money_figure(picture.equity)} {picture.currency}  ")
     if picture.profit is not None:
         head.append_text(_signed(picture.profit))
     return head
@@ -276,8 +276,8 @@ def _figure(value: float | None, decimals: int) -> str:
 
 
 def _signed(value: float) -> Text:
-    text = fixed(value, signed=True)
-    return Text(text, style="green" if text[0] == "+" else "red" if text[0] == "-" else "dim")
+    text = money_figure(value, signed=True)
+    return Text(text, style="green" if text[0] == "+" else "red" if value < 0 else "dim")
 
 
 def _prices(picture: Picture) -> Table:

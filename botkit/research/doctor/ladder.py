@@ -21,6 +21,7 @@ from botkit.errors import BotkitError
 from botkit.model.clock import NS_PER_DAY, format_time
 from botkit.model.orders import OrderState
 from botkit.project.project import Project
+from botkit.report.wording import percent
 from botkit.research.bench import Bench
 from botkit.research.doctor.costs import doubled_costs, readings
 from botkit.research.doctor.findings import Diagnosis, Rung, failed, passed, untested, warned
@@ -278,11 +279,11 @@ class _Ladder:
             return failed(
                 "data",
                 "cannot tell",
-                f"{days} days are too few to tell a Sharpe ratio of {max(ratio, SHARPE_SOUGHT):.1f} from luck",
-                f"about {max(wanted, math.ceil(self._block * BLOCKS_LEAST))} days are needed",
+                f"{days} full days are too few to tell a Sharpe ratio of {max(ratio, SHARPE_SOUGHT):.1f} from luck",
+                f"about {max(wanted, math.ceil(self._block * BLOCKS_LEAST))} full days are needed",
                 **figures,
             )
-        return passed("data", f"{days} days and {trades} trades are enough to judge", **figures)
+        return passed("data", f"{days} full days and {trades} trades are enough to judge", **figures)
 
     def _best_trades(self) -> Rung:
         if not self._trades:
@@ -432,16 +433,16 @@ class _Ladder:
             return failed(
                 "out of sample",
                 "cannot tell",
-                f"the last {TEST_SHARE:.0%} of the span is only {len(last)} days, too few to judge",
-                f"{math.ceil(self._block * BLOCKS_LEAST / TEST_SHARE)} days in total are needed",
+                f"the last {TEST_SHARE:.0%} of the span is only {len(last)} full days, too few to judge",
+                f"{math.ceil(self._block * BLOCKS_LEAST / TEST_SHARE)} full days in total are needed",
             )
         figures = {"days": len(last), "mean": float(last.mean()), "lower_bound": bounds[0]}
-        bound = f"over the last {len(last)} days the lower 95 % bound of its mean return is"
+        bound = f"over the last {len(last)} full days the lower 95 % bound of its mean return is"
         if bounds[0] <= 0:
             return failed(
                 "out of sample",
                 "in-sample only",
-                f"{bound} {bounds[0]:.3%} a day",
+                f"{bound} {percent(bounds[0], decimals=3)} a day",
                 "it has not been profitable recently, or not reliably enough",
                 **figures,
             )
@@ -467,12 +468,15 @@ class _Ladder:
         )
         bounds = interval(days, mean_of, mean_block=self._block, level=0.9, seed=self._seed) if len(days) else None
         if bounds is None:
-            return untested("sealed", f"the {len(days)} days from {since} on, which were sealed, are too few to judge")
+            few = f"the {len(days)} full days from {since} on, which were sealed, are too few to judge"
+            return untested("sealed", few)
         figures = {"days": len(days), "mean": float(days.mean()), "lower_bound": bounds[0]}
-        bound = f"over {len(days)} sealed days the lower 95 % bound of its mean return is"
+        bound = f"over {len(days)} sealed full days the lower 95 % bound of its mean return is"
         if bounds[0] <= 0:
             advice = "it was not profitable on days that no search had seen"
-            return failed("sealed", "in-sample only", f"{bound} {bounds[0]:.3%} a day", advice, **figures)
+            return failed(
+                "sealed", "in-sample only", f"{bound} {percent(bounds[0], decimals=3)} a day", advice, **figures
+            )
         return passed("sealed", f"{bound} above 0", **figures)
 
     # -- parts ----------------------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def luck_sentence(luck: Luck | None) -> str:
         return ""
     return say(
         "{} different configurations were tried on this market so far. If none has any skill, the best of that many "
-        "still reaches a Sharpe ratio of {} over these {} days.",
+        "still reaches a Sharpe ratio of {} over these {} full days.",
         f"{luck.looks:,}",
         f"{luck.sharpe_by_luck:.2f}",
         luck.days,

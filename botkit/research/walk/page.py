@@ -21,7 +21,11 @@ def walk_page(result: WalkResult) -> StudyPage:
     figures = result.figures
     zone, objective = ZoneInfo(result.timezone), name_of(result.objective)
     tiles = (
-        (say("Return out of sample"), figure("return", figures["return"]), say("{} days, chained", figures["days"])),
+        (
+            say("Return out of sample"),
+            figure("return", figures["return"]),
+            say("{} full days, chained", figures["days"]),
+        ),
         (
             say("Sharpe out of sample"),
             figure("sharpe", figures["sharpe"]),

@@ -192,7 +192,7 @@ def test_with_too_little_data_the_doctor_reports_how_many_days_are_needed(
     found = examined(capsys, planted(tmp_path / "short", FOLLOW, closes(1, 60, momentum=0.4)))
     assert found["verdict"] in ("cannot tell", "loses after costs"), found["sentence"]
     assert found["rungs"]["data"]["outcome"] == "failed"
-    assert "days are too few" in found["rungs"]["out of sample"]["says"] or found["rungs"]["data"]["advice"]
+    assert "full days are too few" in found["rungs"]["out of sample"]["says"] or found["rungs"]["data"]["advice"]
 
 
 def test_the_best_of_many_attempts_performs_well_only_in_sample(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
