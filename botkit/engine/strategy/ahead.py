@@ -16,6 +16,10 @@ import numpy.typing as npt
 from botkit.engine.indicators.indicator import Array
 
 
+#: stands in `Ahead.other` before the first question
+_NONE = object()
+
+
 class Passing(Protocol):
     """A block of rows that a run is processing; the first ``done`` rows have been processed."""
 
@@ -29,7 +33,7 @@ class Ahead:
     ``now`` are the values at the last two rows before ``begin``, and ``results`` are the values after each row.
     """
 
-    __slots__ = ("begin", "block", "columns", "crossings", "line", "times", "values")
+    __slots__ = ("begin", "block", "columns", "crossings", "down", "line", "other", "times", "up", "values")
 
     def __init__(
         self,
@@ -53,6 +57,10 @@ class Ahead:
         #: for each other line or level: the rows after which this line has crossed it upward and downward, counted as
         #: in ``block.done``
         self.crossings: dict[object, tuple[frozenset[int], frozenset[int]]] = {}
+        #: the line or level that was asked for last, and its crossings: strategies ask for the same one at each row
+        self.other: object = _NONE
+        self.up: frozenset[int] = frozenset()
+        self.down: frozenset[int] = frozenset()
 
     def list_values(self) -> list[Any]:
         """List the values. A strategy that only asks for crossings never needs them."""
@@ -75,6 +83,11 @@ class Ahead:
         down = (own[:-1] >= before) & (own[1:] < now)
         found = self.crossings[other] = self._rows(up), self._rows(down)
         return found
+
+    def ask_for(self, other: object, found: tuple[frozenset[int], frozenset[int]]) -> None:
+        """Make ``other`` the line or level in `other`, with its crossings ``found``."""
+        self.other = other
+        self.up, self.down = found
 
     def _rows(self, is_so: npt.NDArray[np.bool_]) -> frozenset[int]:
         return frozenset((np.flatnonzero(is_so) + self.begin).tolist())

@@ -53,10 +53,8 @@ class Crossing:
         latest and previous bars.
         """
         ahead = self._ahead
-        if ahead is not None and type(other) in _CROSSED_AHEAD:
-            found = ahead.crossings.get(other) or self._crossings_with(other, ahead)
-            if found is not None:
-                return ahead.block.done in found[0]
+        if ahead is not None and (other is ahead.other or self._asks_ahead(other, ahead)):
+            return ahead.block.done in ahead.up
         self._series.bring_up_to_date()
         other_now, other_before = other._at_both() if self._is_with(other) else (other, other)
         now, before = self._at_both()
@@ -69,10 +67,8 @@ class Crossing:
         previous bar and is below it now.
         """
         ahead = self._ahead
-        if ahead is not None and type(other) in _CROSSED_AHEAD:
-            found = ahead.crossings.get(other) or self._crossings_with(other, ahead)
-            if found is not None:
-                return ahead.block.done in found[1]
+        if ahead is not None and (other is ahead.other or self._asks_ahead(other, ahead)):
+            return ahead.block.done in ahead.down
         self._series.bring_up_to_date()
         other_now, other_before = other._at_both() if self._is_with(other) else (other, other)
         now, before = self._at_both()
@@ -80,14 +76,23 @@ class Crossing:
             return False
         return bool(now < other_now and before >= other_before)
 
-    def _crossings_with(self, other: Crossing | float, ahead: Ahead) -> tuple[frozenset[int], frozenset[int]] | None:
-        """Return the rows of the block in which this line crosses ``other``, or None if ``other`` has not been computed
+    def _asks_ahead(self, other: Crossing | float, ahead: Ahead) -> bool:
+        """Find the rows of the block in which this line crosses ``other``. Return False if these have not been computed
         ahead.
         """
-        if self._is_with(other):
-            return None if other._ahead is None else ahead.cross(other, other._ahead.line)
-        assert not isinstance(other, Crossing)
-        return ahead.cross(other, other)
+        if type(other) not in _CROSSED_AHEAD:
+            return False
+        found = ahead.crossings.get(other)
+        if found is None:
+            if not self._is_with(other):
+                assert not isinstance(other, Crossing)
+                found = ahead.cross(other, other)
+            elif other._ahead is not None:
+                found = ahead.cross(other, other._ahead.line)
+            else:
+                return False
+        ahead.ask_for(other, found)
+        return True
 
     @abstractmethod
     def _at_both(self) -> tuple[Any, Any]:
