@@ -177,6 +177,9 @@ class Driver:
         received, axis = rows.received, rows.received.data
         prints, changes, agenda = self._prints, engine.changes, engine.agenda
         row, stop = 0, len(rows)
+        # most spans end at the same distant time, such as the next midnight, so its row is looked up once
+        far: Nanos | None = None
+        far_row = stop
         while row < stop:
             at: int = axis[row]
             seen = changes.count
@@ -222,7 +225,9 @@ class Driver:
                     limit = watch.due
                 near = row + _NEAR  # in nearly all cases, the end is before this row
                 if limit is None or (near < stop and axis[near] < limit):
-                    end = _first_from(rows, row, limit)
+                    if limit != far:
+                        far, far_row = limit, _first_from(rows, row, limit)
+                    end = far_row
                 else:
                     end = bisect_left(axis, limit, row, near if near < stop else stop)
                 row += engine.span(rows, row, end, self._out)

@@ -17,6 +17,7 @@ from botkit.model.clock import NS_PER_MINUTE, Nanos
 from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
 from botkit.model.results import FillRow
+from botkit.model.row_columns import column_blocks
 
 LENGTHS = (3, 4)
 #: the maximum time between a leg's last fill and the next leg's first fill
@@ -136,18 +137,26 @@ def legs_of(fills: Iterable[FillRow]) -> list[Leg]:
     for fill in fills:
         leg = found.get((fill.strategy, fill.client_id))
         if leg is None:
-            sign = 1 if fill.side == "buy" else -1
-            leg = Leg(fill.strategy, fill.client_id, fill.pair, sign, fill.tag, fill.time, fill.time)
-            found[fill.strategy, fill.client_id] = leg
-        leg.add(fill)
+            found[fill.strategy, fill.client_id] = leg_of(fill)
+        else:
+            leg.add(fill)
     return list(found.values())
+
+
+def leg_of(fill: FillRow) -> Leg:
+    """Return the leg of an order with this one fill."""
+    sign = 1 if fill.side == "buy" else -1
+    leg = Leg(fill.strategy, fill.client_id, fill.pair, sign, fill.tag, fill.time, fill.time)
+    leg.add(fill)
+    return leg
 
 
 def find_loops(fills: Sequence[FillRow]) -> list[Loop]:
     """Return all loops found in a run's fills, sorted by the time of their last fill."""
     pairs: dict[str, set[str]] = {}
-    for fill in fills:
-        pairs.setdefault(fill.strategy, set()).add(fill.pair)
+    for strategies, of in column_blocks(fills, "strategy", "pair"):
+        for strategy, pair in dict.fromkeys(zip(strategies, of, strict=True)):  # in order of the first fills
+            pairs.setdefault(strategy, set()).add(pair)
     loops: list[Loop] = []
     for strategy, traded in pairs.items():
         if len(traded) < min(LENGTHS):

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import msgspec
 import numpy as np
 
-from botkit.backtesting.loops import Leg, Loop, find_loops, legs_of
+from botkit.backtesting.loops import Leg, Loop, find_loops, leg_of
 from botkit.backtesting.packed_rows import TRADES, PackedRows
 from botkit.backtesting.spilled_columns import BLOCK_ROWS, SpilledColumns
 from botkit.model.clock import Nanos
@@ -316,7 +316,7 @@ def _parts(
         key = (fill.strategy, fill.client_id)
         part = None
         if key not in rest:
-            (leg,) = legs_of([fill])
+            leg = leg_of(fill)
             if leg.base_units > 0:
                 part = _Part(leg, leg.base_units, leg.net_units, leg.gross_units)
         elif is_last:
