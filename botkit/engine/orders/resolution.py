@@ -16,7 +16,9 @@ A simulation of this protocol with lost requests, lost responses, late arrivals,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
+
+import msgspec
 
 from botkit.engine.agenda import Agenda
 from botkit.engine.money.portfolio import Portfolio, required_units
@@ -49,6 +51,21 @@ _CONFIRM_RETRY_NS = 1 * NS_PER_S
 _PLACES, _APART_NS = 16, 100 * NS_PER_MS
 
 
+class Look(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """One kind of read in which an order may be found. ``make`` builds its request from the request's id, the order,
+    and the time up to which rows are wanted (None: up to now).
+    """
+
+    endpoint: str
+    make: Callable[[int, Order, Nanos | None], Request]
+    #: False for a listing that is never cut off
+    is_paged: bool = False
+    #: True if the response is the same for every order, so that the cases share it
+    is_shared: bool = False
+    #: True if an empty response means that the exchange does not know the row yet
+    must_find: bool = False
+
+
 class Case:
     """The look-up of one order."""
 
@@ -78,8 +95,8 @@ class Case:
         self.busy = False
         #: True once a look-up succeeded without finding the order
         self.is_looked_up = False
-        #: kinds of reads that succeeded after the time limit without returning any row that could be the order
-        self.good_after_bound: set[str] = set()
+        #: the reads that succeeded after the time limit without returning any row that could be the order
+        self.good_after_bound: set[Look] = set()
         #: exchange ids of orders that were ruled out
         self.explained: set[str] = set()
         #: amount locked by the foreign open orders, in the currency that this order would lock
@@ -203,39 +220,39 @@ class Resolution:
     def _look(self, case: Case, now: Nanos) -> None:
         case.busy = True
         self._slot.changed()
-        order = case.order
-        self._list(case, "by client id", lambda i, end: _orders(i, order, order.client_id, end), now)
+        self._read(case, _BY_CLIENT_ID, now)
 
-    def _list(
-        self, case: Case, kind: str, make: Callable[[int, Nanos | None], Request], now: Nanos, end: Nanos | None = None
-    ) -> None:
+    def _read(self, case: Case, look: Look, now: Nanos, end: Nanos | None = None) -> None:
         """Read a listing up to ``end``. If the listing is full, continue backward from its oldest row."""
 
         def on_answer(answer: Answer, at: Nanos) -> None:
-            rows = answer.body
+            body = answer.body
             if self._cases.get(case.order.client_id) is not case:
                 return  # the order was found in the meantime
-            if answer.outcome is Ending.OK and isinstance(rows, BalanceReport):
-                self._weigh(case, rows, now, at)
-            elif answer.outcome is Ending.REFUSED:
+            if answer.outcome is Ending.REFUSED:
                 self._refused(case, at)
-            elif answer.outcome is not Ending.OK or not isinstance(rows, tuple) or (kind == _ORDER and not rows):
+            elif answer.outcome is not Ending.OK:
                 self._later(case, at)
-            elif self._holds_it(case, kind, rows, at):
+            elif isinstance(body, BalanceReport):
+                self._weigh(case, body, now, at)
+            elif not isinstance(body, tuple) or (look.must_find and not body):
+                self._later(case, at)
+            elif self._holds_it(case, look, body, at):
                 return
-            elif kind == _OPEN or len(rows) < LISTED_MAX:  # the open-orders listing is not paginated
-                self._good(case, kind, now, at)
+            elif not look.is_paged or len(body) < LISTED_MAX:
+                self._good(case, look, now, at)
             else:
-                oldest = min(_stamp(row) for row in rows) + NS_PER_MS
+                oldest = min(_stamp(row) for row in body) + NS_PER_MS
                 if end is not None and oldest >= end:
                     self._later(case, at)  # a single millisecond has more rows than fit in a listing
                 else:
-                    self._list(case, kind, make, at, oldest)
+                    self._read(case, look, at, oldest)
 
-        read = self._reads.read_shared if kind in _OF_THE_ACCOUNT else self._reads.read
-        read(lambda i: make(i, end), on_answer, endpoint=_ENDPOINTS[kind], owner=case.order.strategy, now=now)
+        read = self._reads.read_shared if look.is_shared else self._reads.read
+        order = case.order
+        read(lambda i: look.make(i, order, end), on_answer, endpoint=look.endpoint, owner=order.strategy, now=now)
 
-    def _holds_it(self, case: Case, kind: str, rows: tuple[object, ...], now: Nanos) -> bool:
+    def _holds_it(self, case: Case, look: Look, rows: tuple[object, ...], now: Nanos) -> bool:
         """Return True if a row is the order, could be the order, or is an execution that no known order explains. In
         that case, the next step has already been started.
         """
@@ -252,33 +269,25 @@ class Resolution:
                 if not self._table.is_known(row.order_id):
                     foreign_lock_units += _lock_units(row, _lock_currency(order.pair, order.side))
             elif isinstance(row, TradeReport) and self._is_unexplained(case, row):
-                self._list(case, _ORDER, _order_of(row), now)
+                self._read(case, _order_of(row), now)
                 return True
-        if kind == _OPEN:
+        if look is _OPEN_ORDERS:
             case.foreign_lock_units = foreign_lock_units
         return False
 
-    def _good(self, case: Case, kind: str, asked: Nanos, now: Nanos) -> None:
+    def _good(self, case: Case, look: Look, asked: Nanos, now: Nanos) -> None:
         """Continue with the remaining reads after a successful read that did not find the order."""
-        order = case.order
         case.is_looked_up = True
         if case.rejected:
-            self._close(case, OrderState.REJECTED, now, order.reason)
+            self._close(case, OrderState.REJECTED, now, case.order.reason)
             return
         if asked < self._bound(case):
             self._later(case, now)
             return
-        case.good_after_bound.add(kind)
-        pair = order.pair
-        steps: tuple[tuple[str, Callable[[int, Nanos | None], Request]], ...] = (
-            ("all orders", lambda i, end: _orders(i, order, None, end)),
-            (_OPEN, lambda i, _: ListOpenOrders(id=i)),
-            (_BALANCES, lambda i, _: GetBalances(id=i)),
-            ("trades", lambda i, end: ListTrades(id=i, pair=pair, start=_start(order), end=end, limit=LISTED_MAX)),
-        )
-        for name, make in steps:
-            if name not in case.good_after_bound:
-                self._list(case, name, make, now)
+        case.good_after_bound.add(look)
+        for following in _PROOF:
+            if following not in case.good_after_bound:
+                self._read(case, following, now)
                 return
         self._close(case, OrderState.ABSENT, now, "the exchange has no such order")
 
@@ -359,21 +368,6 @@ class Resolution:
             self._verdicts.finish(case.order, state, now, reason)
 
 
-_ORDER = "order of a trade"
-_OPEN = "open orders"
-_BALANCES = "balances"
-#: reads whose response is the same for every case, so that the cases share them
-_OF_THE_ACCOUNT = (_OPEN, _BALANCES)
-_ENDPOINTS = {
-    "by client id": ListOrders.endpoint,
-    "all orders": ListOrders.endpoint,
-    _OPEN: ListOpenOrders.endpoint,
-    _BALANCES: GetBalances.endpoint,
-    "trades": ListTrades.endpoint,
-    _ORDER: GetOrder.endpoint,
-}
-
-
 def _start(order: Order) -> Nanos:
     return order.sent - _LOOK_BACK_NS
 
@@ -384,8 +378,33 @@ def _orders(request_id: int, order: Order, client_id: int | None, end: Nanos | N
     )
 
 
-def _order_of(row: TradeReport) -> Callable[[int, Nanos | None], Request]:
-    return lambda i, _: GetOrder(id=i, pair=row.pair, order_id=row.order_id)
+def _trades(request_id: int, order: Order, end: Nanos | None) -> ListTrades:
+    return ListTrades(id=request_id, pair=order.pair, start=_start(order), end=end, limit=LISTED_MAX)
+
+
+_BY_CLIENT_ID: Final = Look(
+    endpoint=ListOrders.endpoint, make=lambda i, order, end: _orders(i, order, order.client_id, end), is_paged=True
+)
+_ALL_ORDERS: Final = Look(
+    endpoint=ListOrders.endpoint, make=lambda i, order, end: _orders(i, order, None, end), is_paged=True
+)
+_OPEN_ORDERS: Final = Look(
+    endpoint=ListOpenOrders.endpoint, make=lambda i, order, end: ListOpenOrders(id=i), is_shared=True
+)
+_BALANCES: Final = Look(endpoint=GetBalances.endpoint, make=lambda i, order, end: GetBalances(id=i), is_shared=True)
+_TRADES: Final = Look(endpoint=ListTrades.endpoint, make=_trades, is_paged=True)
+#: the reads that must all succeed after the time limit, in this order, before an order is proved absent; the balances
+#: are compared with the open orders read just before
+_PROOF: Final = (_BY_CLIENT_ID, _ALL_ORDERS, _OPEN_ORDERS, _BALANCES, _TRADES)
+
+
+def _order_of(row: TradeReport) -> Look:
+    """Return the read of the order that an unexplained trade belongs to."""
+    return Look(
+        endpoint=GetOrder.endpoint,
+        make=lambda i, order, end: GetOrder(id=i, pair=row.pair, order_id=row.order_id),
+        must_find=True,
+    )
 
 
 def _stamp(row: object) -> Nanos:
