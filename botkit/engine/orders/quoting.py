@@ -86,11 +86,11 @@ class Quoter:
         #: orders from an earlier run whose quote has not been stated again yet
         self._left: dict[tuple[str, str, str], list[Order]] = {}
         #: the quotes to process at the end of this turn, in order; those marked as due are compared with their orders
-        self.dirty: dict[int, _Quote] = {}
+        self.dirty: dict[_Quote, None] = {}
         #: True if one of the quotes in ``dirty`` is due
         self.has_due = False
         #: quotes with orders missing because of the cap or an order whose outcome is unknown
-        self._short: dict[int, _Quote] = {}
+        self._short: dict[_Quote, None] = {}
 
     def restore(self, order: Order) -> None:
         """Restore a live order that an earlier run placed for a quote."""
@@ -134,13 +134,13 @@ class Quoter:
             wanted == quote.wanted
             and (post_only, tolerance_bps) == (quote.post_only, quote.tolerance_bps)
             and not quote.given_up
-            and id(quote) not in self._short
+            and quote not in self._short
             and not is_new
             and self._stands(quote)
         ):
             # the quote's orders were compared with these levels when they last changed, but the quote keeps its
             # position in the processing order in case one of its orders becomes final now
-            self.dirty[id(quote)] = quote
+            self.dirty[quote] = None
             self._changes.count += 1
             return
         quote.post_only = post_only
@@ -151,19 +151,21 @@ class Quoter:
             if len(levels) > 1 and not _are_apart(levels, tolerance_bps):
                 quote.is_clear_cut = False
         quote.given_up.clear()
+        # `_mark`, written out here and in `order_changed`, which run for every quote and every order
         quote.is_due = self.has_due = True
-        self.dirty[id(quote)] = quote
+        self.dirty[quote] = None
         self._changes.count += 1
 
     def _mark(self, quote: _Quote) -> None:
+        """Have a quote compared with its orders at the end of the turn."""
         quote.is_due = self.has_due = True
-        self.dirty[id(quote)] = quote
+        self.dirty[quote] = None
         self._changes.count += 1
 
     def order_changed(self, order: Order) -> None:
         """Handle an order's new state. For a quote's order, only a final state matters here; `filled` handles fills."""
         if self._short:
-            for short in [quote for quote in self._short.values() if quote.pair == order.pair]:
+            for short in [quote for quote in self._short if quote.pair == order.pair]:
                 self._mark(short)
         quote = self._owner.get(order.client_id)
         if quote is None:
@@ -177,10 +179,10 @@ class Quoter:
                 quote.given_up.add((order.side, order.price_ticks))
         elif self._stands(quote):
             # the quote keeps its position in case another of its orders becomes final now
-            self.dirty[id(quote)] = quote
+            self.dirty[quote] = None
             return
         quote.is_due = self.has_due = True
-        self.dirty[id(quote)] = quote
+        self.dirty[quote] = None
         self._changes.count += 1
 
     def _stands(self, quote: _Quote) -> bool:
@@ -202,15 +204,16 @@ class Quoter:
         """Forget the quotes of a stopped strategy; the engine cancels its orders."""
         for key in [key for key in self.quotes if key[0] == record.name]:
             quote = self.quotes.pop(key)
-            self.dirty.pop(id(quote), None)
-            self._short.pop(id(quote), None)
+            self.dirty.pop(quote, None)
+            self._short.pop(quote, None)
             for client_id in quote.orders:
                 self._owner.pop(client_id, None)
 
     def settle(self) -> None:
         """Compare the changed quotes with their orders and send the difference."""
         while self.dirty:
-            quote = self.dirty.pop(next(iter(self.dirty)))
+            quote = next(iter(self.dirty))
+            del self.dirty[quote]
             if not (quote.is_due and quote.record.active):
                 continue
             quote.is_due = False
@@ -219,7 +222,7 @@ class Quoter:
             if len(wanted[BUY]) + len(wanted[SELL]) > room:
                 wanted = _nearest(quote, room)
             if self._short:
-                self._short.pop(id(quote), None)
+                self._short.pop(quote, None)
             bids: list[Order] = []
             asks: list[Order] = []
             for order in quote.orders.values():
@@ -234,7 +237,7 @@ class Quoter:
                     if not quote.given_up or (side, ticks) not in quote.given_up:
                         missing.append((side, ticks, lots))
             if wanted is not quote.wanted:
-                self._short[id(quote)] = quote
+                self._short[quote] = None
             if missing:
                 self._place(quote, missing)
         self.has_due = False
@@ -261,7 +264,7 @@ class Quoter:
         pair = quote.pair
         room = pair.rules.open_orders_max - self._open.get(pair, 0)
         if len(missing) > room or pair in self._unknown:
-            self._short[id(quote)] = quote  # the quote waits until an order in the pair changes state
+            self._short[quote] = None  # the quote waits until an order in the pair changes state
             if pair in self._unknown:
                 return
         # nearest to the touch first, alternating sides, so that a small cap still quotes both sides
