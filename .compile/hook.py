@@ -50,10 +50,13 @@ MODULES = """
     botkit/engine/risk/review.py
     botkit/engine/risk/worth_over_price.py
     botkit/engine/rooms.py
+    botkit/engine/router/backlog.py
+    botkit/engine/router/flights.py
     botkit/engine/router/pacing.py
     botkit/engine/router/queue.py
     botkit/engine/router/router.py
     botkit/engine/router/routes.py
+    botkit/engine/router/sending.py
     botkit/engine/router/windows.py
     botkit/engine/spans.py
     botkit/engine/strategy/callbacks.py

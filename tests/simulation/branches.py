@@ -120,7 +120,7 @@ BRANCHES: Final = (
     Branch("the bot stood still", f"{_LIVE}.standstill", "self._on_wake(self._slept_s)"),
     # router and shared limits
     Branch("a cancel was asked for twice", _ROUTER, "return Withdrawal.DUPLICATE"),
-    Branch("an order expired in the router", _ROUTER, "due.expired.append(item.order)"),
+    Branch("an order expired in the router", "botkit.engine.router.sending", "due.expired.append(item.order)"),
     Branch("a 429 closed a counter", _ROUTER, "        self.alarms.append("),
     Branch("a run told the ledger what the one before had sent", _LEASES, "self._knows_earlier = True"),
     Branch("a bot took another name in the ledger, for its journal failed", _LEASES, "await self._rename()"),

@@ -155,8 +155,8 @@ MUTANTS = (
         "        until = now\n        cooling = self._cooling\n",
     ),
     Mutant(
-        "a request without an answer gives its slot back", "router", "botkit.engine.router.router",
-        "                window.hold_late(request_id, now + late)", "                window.give_back()",
+        "a request without an answer gives its slot back", "router", "botkit.engine.router.flights",
+        "            window.hold_late(request_id, arrives_by)", "            window.give_back()",
         needs=("full_windows_late",),
     ),
     Mutant(
@@ -299,8 +299,8 @@ MUTANTS = (
     ),
     Mutant(
         "a cancel without an answer is never repeated", "router", "botkit.engine.router.router",
-        "        if kind is _CANCEL:\n            self._cancelling.difference_update",
-        "        if kind is _CANCEL and outcome is not Ending.UNKNOWN:\n            self._cancelling.difference_update",
+        "        if kind is CANCEL:\n            self._cancelling.difference_update",
+        "        if kind is CANCEL and outcome is not Ending.UNKNOWN:\n            self._cancelling.difference_update",
     ),
     Mutant(
         "an order that was found frees its slot at once", "router", "botkit.engine.router.windows",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from botkit.engine.router.reports import Usage
+from botkit.engine.router.reports import LimitAlarm, Usage
 from botkit.engine.router.routes import Route
-from botkit.model.clock import NS_PER_MS, Nanos
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.limits import LimitTable, Scope
 from botkit.model.results import EndpointUse, RouterUse
 
@@ -76,6 +76,23 @@ def usage_of(routes: Iterable[Route], now: Nanos) -> list[Usage]:
         for window in route.windows
         for scope in window.scopes
     ]
+
+
+def alarm_of(route: Route, now: Nanos) -> LimitAlarm:
+    """Return the alarm for the 429 that has just paused ``route``."""
+    limits = tuple(window.limit for window in route.windows)
+    until = route.pause.until
+    return LimitAlarm(
+        pool=route.name,
+        at=now,
+        until=until,
+        limits=limits,
+        text=(
+            f"429 at {route.name}: another program is using this account or IP address, or the limits table "
+            f"is wrong; closed for {(until - now) / NS_PER_S:.1f} s except to urgent requests, then at most"
+            f" {', '.join(str(n) for n in limits)} per window until it has recovered"
+        ),
+    )
 
 
 def router_use(table: LimitTable, routes: dict[str, Route], figures: dict[str, EndpointFigures]) -> RouterUse:

@@ -4,6 +4,11 @@ The router holds a slot from the grant of a request until one window after its r
 `botkit.engine.router.windows` explains why a limit can therefore never be exceeded. The router sends cancels and exits
 first, alternates between strategies, and batches a backlog. It has no clock: a driver calls `Router.next_due` to find
 out when its next call is due.
+
+This module is the counter at which the engine asks, with the express lane that nearly all orders take. Behind it are
+`backlog` (what waits for a slot), `sending` (which of it leaves, alone or in a batch), `flights` (requests in flight
+and the slots that they hold), and `routes` and `windows` (the limits themselves). Every order passes through the
+express lane, so its few lines stay together here and call none of the other modules except to build the request.
 """
 
 from __future__ import annotations
@@ -16,36 +21,26 @@ from random import Random
 from typing import Final, TypeAlias
 
 from botkit.engine.agenda import Changes
-from botkit.engine.router.figures import EndpointFigures, router_use, usage_of
+from botkit.engine.router.backlog import Backlog
+from botkit.engine.router.figures import EndpointFigures, alarm_of, router_use, usage_of
+from botkit.engine.router.flights import CANCEL, READ, Flights
 from botkit.engine.router.leased import LeasedPools, SlotNews
-from botkit.engine.router.queue import Deadlines, FairQueue, WaitingOrder, WaitingRead
 from botkit.engine.router.reports import DroppedRead, Due, LimitAlarm, Usage
-from botkit.engine.router.routes import (
-    BATCH_MAX,
-    CANCEL_BATCH_MAX,
-    CANCELS_FOR_A_BATCH,
-    Route,
-    batch_is_worth_it,
-    is_batchable,
-    make_routes,
-)
+from botkit.engine.router.routes import CANCELS_FOR_A_BATCH, make_routes
+from botkit.engine.router.sending import BacklogSender
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.inputs import SentBefore
 from botkit.model.limits import LimitTable, SlotsChanged
 from botkit.model.orders import FINAL_STATES, Order
-from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder, Ending, Request
+from botkit.model.requests import Ending, Request
 from botkit.model.results import RouterUse
 
 #: time after an abort during which the exchange may still act on a read
 READ_LATEST_NS = 60 * NS_PER_S
-#: the maximum wait for a response
-LONGEST_WAIT_NS = 60 * NS_PER_S
 #: the maximum number of uncollected alarms to keep; the newest is last
 ALARMS_MAX = 256
 #: the maximum number of orders that may skip the queues at the same time
 EXPRESS_MAX = 20
-#: later than any time
-_NEVER: Nanos = 1 << 62
 
 
 class Priority(enum.IntEnum):
@@ -64,16 +59,7 @@ class Withdrawal(enum.Enum):
     DUPLICATE = "duplicate"  # a cancel is already queued or in flight
 
 
-class _Kind(enum.Enum):
-    CREATE = 0
-    CANCEL = 1
-    READ = 2
-
-
 # globals, because reading an enum member from its class costs much more (`botkit.model.orders`)
-_CREATE: Final = _Kind.CREATE
-_CANCEL: Final = _Kind.CANCEL
-_READ: Final = _Kind.READ
 _OK: Final = Ending.OK
 _REFUSED: Final = Ending.REFUSED
 
@@ -84,8 +70,6 @@ _CANCELS: Final = 0
 _REDUCES: Final = 1
 _CREATES: Final = 2
 _rank = itemgetter(0)
-#: a request in flight: its route, grant time, kind and client ids
-_Flight: TypeAlias = tuple[Route, Nanos, _Kind, tuple[int, ...]]
 
 
 def _nobody_listens() -> None:
@@ -117,49 +101,37 @@ class Router:
         ``leased`` are the counters shared with other processes. ``seed`` seeds the jitter of the pause after a 429.
         """
         self._table = table
-        self._latest_accept_ns = latest_accept_ns
-        self._read_latest_ns = read_latest_ns
         self._queue_max = queue_max
         self._express_max = min(EXPRESS_MAX, queue_max)
-        self._batching = batching and "create_batch" in table.endpoints and "cancel_batch" in table.endpoints
         self._leased = leased
         self._routes = make_routes(table, Random(seed), leased)
         self._pools = {route.name: route for route in self._routes.values()}
-        self._ranks = {name: rank for rank, name in enumerate(self._pools)}
         self._figures = {endpoint: EndpointFigures() for endpoint in table.endpoints}
         self._create_route = self._routes["create_order"]
         self._cancel_route = self._routes["cancel_order"]
-        self._create_batch_route = self._routes["create_batch"] if self._batching else self._create_route
-        self._cancel_batch_route = self._routes["cancel_batch"] if self._batching else self._cancel_route
-        self._create_figures = self._figures["create_order"]
-        self._cancel_figures = self._figures["cancel_order"]
 
         self._now: Nanos = 0
-        self._next_id = first_request_id
-        self._next_key = 0  # keys of waiting items count up, so they reflect the order of arrival
-        self._old_key = 0  # keys of an earlier run's slots count down, so that they differ from request ids
         #: orders placed or cancelled by one strategy while nothing was waiting: (rank, order, start of the wait).
         #: Nearly all of them are sent in the same turn and therefore skip the queues
         self.express: list[_Express] = []
-        #: number of waiting items other than express orders
-        self.queued = 0
-        self._cancels: FairQueue[WaitingOrder] = FairQueue()
-        self._reduces: FairQueue[WaitingOrder] = FairQueue()
-        self._creates: FairQueue[WaitingOrder] = FairQueue()
-        # waiting reads, by counter and class, in the order in which the classes are served
-        self._lanes: list[tuple[tuple[int, int], Route, bool, FairQueue[WaitingRead]]] = []
-        self._deadlines = Deadlines()
-        self._waiting: dict[int, WaitingOrder] = {}  # creates by client id
-        self._waiting_reads: dict[int, WaitingRead] = {}  # waiting reads by ticket
         self._cancelling: set[int] = set()  # client ids whose cancel is queued or in flight; never iterated
-        self._flights: dict[int, _Flight] = {}
-        # by client id, for each order whose outcome is unknown: the route and key of the slot that is held longer
-        self._unknown: dict[int, tuple[Route, int]] = {}
+        self._flights = Flights(
+            table, self._routes, self._figures,
+            first_request_id=first_request_id, latest_accept_ns=latest_accept_ns, read_latest_ns=read_latest_ns,
+        )  # fmt: skip
+        self._backlog = Backlog(self._pools)
+        batching = batching and "create_batch" in table.endpoints and "cancel_batch" in table.endpoints
+        self._sender = BacklogSender(
+            self._backlog, self._flights, self._routes, self._figures, self._cancelling, batching=batching
+        )
+        #: number of waiting items other than express orders; copied from the backlog whenever that changes, because a
+        #: property would cost several calls for every order
+        self.queued = 0
         #: reads that will not be sent, to be reported by the next `due`
         self.dropped: list[DroppedRead] = []
+        self.alarms: deque[LimitAlarm] = deque(maxlen=ALARMS_MAX)
         self._next: Nanos | None = None
         self._next_is_known = False
-        self.alarms: deque[LimitAlarm] = deque(maxlen=ALARMS_MAX)
         self._on_change: Callable[[], None] = _nobody_listens
         self._changes = Changes()
 
@@ -171,6 +143,8 @@ class Router:
         self._changes = changes
 
     def _changed(self) -> None:
+        """Follow a change of the backlog or of the slots, after which `next_due` may have another result."""
+        self.queued = self._backlog.count
         self._next_is_known = False
         self._on_change()
 
@@ -186,7 +160,7 @@ class Router:
         for rank, waiting, _ in self.express:
             if waiting is order:
                 return rank != _CANCELS
-        return order.client_id in self._waiting
+        return order.client_id in self._backlog.creates_by_id
 
     def create(self, order: Order, now: Nanos) -> str | None:
         """Queue ``order`` until it gets a slot. Returns the reason why it cannot be queued, or None."""
@@ -202,7 +176,8 @@ class Router:
         self._queue_express()
         if self.queued >= self._queue_max:
             return f"the router's queue is full: {self.queued:,} requests wait for the exchange's rate limits"
-        self._queue_create(order, now)
+        self._backlog.add_create(order, now)
+        self._changed()
         return None
 
     def cancel(self, order: Order, now: Nanos) -> Withdrawal:
@@ -217,9 +192,9 @@ class Router:
                 del express[place]
                 self._on_change()
                 return Withdrawal.WITHDRAWN
-        item = self._waiting.get(client_id)
-        if item is not None:
-            self._remove_create(item)
+        if client_id in self._backlog.creates_by_id:
+            self._backlog.withdraw_create(order)
+            self._changed()
             return Withdrawal.WITHDRAWN
         if client_id in self._cancelling:
             return Withdrawal.DUPLICATE
@@ -232,7 +207,8 @@ class Router:
             self._changes.count += 1
         else:
             self._queue_express()
-            self._queue_cancel(order, now)
+            self._backlog.add_cancel(order, now)
+            self._changed()
         return Withdrawal.QUEUED
 
     def replace_waiting(self, old: Order, new: Order, now: Nanos) -> bool:
@@ -249,20 +225,11 @@ class Router:
                 else:
                     del self.express[place]
                     self._queue_express()
-                    self._queue_create(new, now)
+                    self._backlog.add_create(new, now)
+                    self._changed()
                 return True
-        item = self._waiting.get(old.client_id)
-        if item is None:
+        if not self._backlog.replace_create(old, new, now):
             return False
-        if (new.strategy, new.reduces, is_batchable(new)) != (item.owner, item.order.reduces, item.batchable):
-            self._remove_create(item)
-            self._queue_create(new, now)
-            return True
-        del self._waiting[old.client_id]
-        self._waiting[new.client_id] = item
-        self._deadlines.forget(item)
-        item.order, item.since, item.deadline = new, now, new.expires
-        self._deadlines.add(item)
         self._changed()
         return True
 
@@ -285,31 +252,25 @@ class Router:
         full, the request is dropped and reported in `Due`.
         """
         self._now = now
-        ticket = self._next_id
-        self._next_id = ticket + 1
+        ticket = self._flights.next_id()
         if self.queued >= self._queue_max:
             self._figures[endpoint].dropped += 1
             self.dropped.append(DroppedRead(ticket, endpoint, owner, "the router's queue is full"))
             self._on_change()
             return ticket
         self._queue_express()
-        lane = self._lane(self._routes[endpoint], priority, urgent)
-        item = WaitingRead(ticket, owner, now, deadline, make, endpoint, lane)
-        lane.push(item)
-        self._waiting_reads[ticket] = item
-        self._deadlines.add(item)
-        self.queued += 1
+        self._backlog.add_read(
+            ticket, owner, make,
+            endpoint=endpoint, route=self._routes[endpoint], since=now, deadline=deadline,
+            rank=Priority.CANCEL if urgent else priority, is_urgent=urgent,
+        )  # fmt: skip
         self._changed()
         return ticket
 
     def forget_read(self, ticket: int) -> bool:
         """Remove a queued read. Returns False if it was already sent or dropped."""
-        item = self._waiting_reads.pop(ticket, None)
-        if item is None:
+        if not self._backlog.withdraw_read(ticket):
             return False
-        item.lane.remove(item)
-        self._deadlines.forget(item)
-        self.queued -= 1
         self._changed()
         return True
 
@@ -327,18 +288,8 @@ class Router:
         if self.dropped:
             due.dropped, self.dropped = self.dropped, due.dropped
         if self.queued and not (self._next_is_known and (self._next is None or self._next > now)):
+            self._sender.send(due, now)
             self._changed()
-            self._drop_late(due, now)
-            if self._cancels.count:
-                self._send_cancels(due.requests, now)
-            if self._reduces.count:
-                self._send_singles(self._reduces, due.requests, now, urgent=True)
-            if self._creates.count:
-                self._send_singles(self._creates, due.requests, now, urgent=False)
-                if self._batching and self._creates.count:
-                    self._send_batches(due.requests, now)
-            if self._waiting_reads:
-                self._send_reads(due.requests, now)
         return due
 
     def send_express(self, now: Nanos) -> list[Request]:
@@ -361,11 +312,11 @@ class Router:
                 if order.state in FINAL_STATES:
                     self._cancelling.discard(order.client_id)
                 elif self._cancel_route.take(now, True):
-                    requests.append(self._cancel_request(order, since, now))
+                    requests.append(self._flights.cancel(order, since, now))
                 else:
                     break
             elif (order.expires is None or order.expires > now) and self._create_route.take(now, order.reduces):
-                requests.append(self._create_request(order, since, now))
+                requests.append(self._flights.create(order, since, now))
             else:
                 break
             del express[0]
@@ -385,7 +336,7 @@ class Router:
         if not self.queued:
             return None
         if not self._next_is_known:
-            self._next = self._soonest()
+            self._next = self._sender.soonest(self._now)
             self._next_is_known = True
         return self._next
 
@@ -407,10 +358,11 @@ class Router:
         Raises KeyError for a request that is not in flight, because freeing a slot twice would break the limit.
         """
         self._now = now
-        route, granted, kind, client_ids = self._flights.pop(request_id)
-        if kind is _CANCEL:
+        flight = self._flights.in_air.pop(request_id)
+        route, _, kind, client_ids = flight
+        if kind is CANCEL:
             self._cancelling.difference_update(client_ids)
-        if outcome is _OK or outcome is _REFUSED or (responded and kind is _READ and outcome is Ending.UNKNOWN):
+        if outcome is _OK or outcome is _REFUSED or (responded and kind is READ and outcome is Ending.UNKNOWN):
             for window in route.windows:
                 window.release(now)
             if route.leased is not None:
@@ -421,40 +373,15 @@ class Router:
                 self._changed()
             return
         self._changed()
-        if outcome is Ending.NOT_SENT:
-            for window in route.windows:
-                window.give_back()
-            if route.leased is not None:
-                route.leased.tell(SlotNews.UNSENT)
-        elif outcome is Ending.RATE_LIMITED:
-            for window in route.windows:
-                window.release(now)
-            if route.leased is not None:
-                route.leased.tell(SlotNews.ANSWERED)
-            if route.rate_limited(granted, now):
-                self._alarm(route, now)
-        else:
-            late = self._read_latest_ns if kind is _READ else self._latest_accept_ns
-            for window in route.windows:
-                window.hold_late(request_id, now + late)
-            if route.leased is not None:
-                route.leased.tell(SlotNews.UNKNOWN, request_id, now + late)
-            if kind is _CREATE:
-                for client_id in client_ids:
-                    self._unknown[client_id] = (route, request_id)
+        if self._flights.end_without_response(request_id, flight, outcome, now):
+            self.alarms.append(alarm_of(route, now))
 
     def resolved(self, client_id: int, now: Nanos) -> None:
         """Record that an order whose outcome was unknown has been found or proved absent, so its create cannot arrive
         after ``now``.
         """
         self._now = now
-        held = self._unknown.pop(client_id, None)
-        if held is not None:
-            route, key = held
-            for window in route.windows:
-                window.shorten(key, now)
-            if route.leased is not None:
-                route.leased.tell(SlotNews.RESOLVED, key, now)
+        if self._flights.resolved(client_id, now):
             self._changed()
 
     def cool_down(self, sends: Iterable[SentBefore], now: Nanos) -> None:
@@ -463,21 +390,7 @@ class Router:
         """
         self._now = now
         for sent in sends:
-            route = self._routes[sent.endpoint]
-            is_read = self._table[sent.endpoint].method == "GET"
-            # no response was journaled, so the wait ended with a timeout or a crash, no later than now
-            late = self._read_latest_ns if is_read else self._latest_accept_ns
-            given_up = min(now, sent.sent + LONGEST_WAIT_NS)
-            arrives_by = sent.answered if sent.answered is not None else given_up + late
-            key = self._old_key = self._old_key - 1
-            for window in route.windows:
-                if arrives_by + window.hold > now:
-                    window.cool_down(key, arrives_by)
-            if route.leased is not None and any(arrives_by + window.hold > now for window in route.windows):
-                route.leased.tell(SlotNews.EARLIER, key, arrives_by)
-            if sent.answered is None:
-                for client_id in sent.client_ids:
-                    self._unknown[client_id] = (route, key)
+            self._flights.sent_before(sent, now)
         self._changed()
 
     # -- reports --------------------------------------------------------------------------------------------------
@@ -503,7 +416,7 @@ class Router:
         """Return the numbers of requests, waits, batches and drops so far."""
         return router_use(self._table, self._routes, self._figures)
 
-    # -- queues -----------------------------------------------------------------------------------------------------
+    # -- the way from the express lane to the queues ---------------------------------------------------------------
 
     def _queue_express(self) -> None:
         """Move the express orders into the queues, because other requests are waiting or because the express orders
@@ -513,225 +426,7 @@ class Router:
             express, self.express = self.express, []
             for rank, order, since in express:
                 if rank == _CANCELS:
-                    self._queue_cancel(order, since)
+                    self._backlog.add_cancel(order, since)
                 else:
-                    self._queue_create(order, since)
-
-    def _queue_create(self, order: Order, since: Nanos) -> None:
-        self._next_key += 1
-        item = WaitingOrder(self._next_key, order, since, is_cancel=False, batchable=is_batchable(order))
-        (self._reduces if order.reduces else self._creates).push(item)
-        self._waiting[order.client_id] = item
-        if item.deadline is not None:
-            self._deadlines.add(item)
-        self.queued += 1
-        self._changed()
-
-    def _queue_cancel(self, order: Order, since: Nanos) -> None:
-        self._next_key += 1
-        self._cancels.push(WaitingOrder(self._next_key, order, since, is_cancel=True, batchable=True))
-        self.queued += 1
-        self._changed()
-
-    def _remove_create(self, item: WaitingOrder) -> None:
-        del self._waiting[item.order.client_id]
-        (self._reduces if item.order.reduces else self._creates).remove(item)
-        self._deadlines.forget(item)
-        self.queued -= 1
-        self._changed()
-
-    def _lane(self, route: Route, priority: Priority, urgent: bool) -> FairQueue[WaitingRead]:
-        rank = (Priority.CANCEL if urgent else priority, self._ranks[route.name])
-        for known, _, is_urgent, lane in self._lanes:
-            if known == rank and is_urgent == urgent:
-                return lane
-        lane = FairQueue[WaitingRead]()
-        self._lanes.append((rank, route, urgent, lane))
-        self._lanes.sort(key=lambda entry: entry[0])
-        return lane
-
-    # -- sending ----------------------------------------------------------------------------------------------------
-
-    def _create_request(self, order: Order, since: Nanos, now: Nanos) -> CreateOrder:
-        request_id = self._next_id
-        self._next_id = request_id + 1
-        self._flights[request_id] = (self._create_route, now, _CREATE, (order.client_id,))
-        figures = self._create_figures
-        figures.requests += 1
-        if now > since:
-            figures.waits.add(now - since)
-        return CreateOrder(id=request_id, order=order.spec, timestamp=now)
-
-    def _cancel_request(self, order: Order, since: Nanos, now: Nanos) -> CancelOrder:
-        request_id = self._next_id
-        self._next_id = request_id + 1
-        self._flights[request_id] = (self._cancel_route, now, _CANCEL, (order.client_id,))
-        figures = self._cancel_figures
-        figures.requests += 1
-        if now > since:
-            figures.waits.add(now - since)
-        return CancelOrder(id=request_id, pair=order.pair, order_id=order.order_id, client_id=order.client_id)
-
-    def _drop_late(self, due: Due, now: Nanos) -> None:
-        for item in self._deadlines.pop_passed(now):
-            self.queued -= 1
-            if isinstance(item, WaitingRead):
-                del self._waiting_reads[item.key]
-                item.lane.remove(item)
-                self._figures[item.endpoint].dropped += 1
-                due.dropped.append(DroppedRead(item.key, item.endpoint, item.owner, "waited past its deadline"))
-            else:
-                assert isinstance(item, WaitingOrder)
-                del self._waiting[item.order.client_id]
-                (self._reduces if item.order.reduces else self._creates).remove(item)
-                self._create_figures.dropped += 1
-                due.expired.append(item.order)
-
-    def _send_cancels(self, requests: list[Request], now: Nanos) -> None:
-        cancels, single, batch = self._cancels, self._cancel_route, self._cancel_batch_route
-        while cancels.count:
-            # the order was filled or cancelled in the meantime, so no slot is wasted on it
-            if cancels.peek().order.is_final:
-                self.queued -= 1
-                self._cancelling.discard(cancels.pop().order.client_id)
-                continue
-            owner, size = cancels.longest_batch(CANCEL_BATCH_MAX)
-            if self._batching and size >= CANCELS_FOR_A_BATCH and batch.is_open(now, True):
-                self._send_cancel_batch(owner, requests, now)
-            elif single.take(now, True):
-                item = cancels.pop()
-                self.queued -= 1
-                requests.append(self._cancel_request(item.order, item.since, now))
-            elif self._batching and batch.is_open(now, True):
-                self._send_cancel_batch(owner, requests, now)
-            else:
-                return
-
-    def _send_cancel_batch(self, owner: str, requests: list[Request], now: Nanos) -> None:
-        items = []
-        for item in self._cancels.pop_batch(owner, CANCEL_BATCH_MAX):
-            self.queued -= 1
-            if item.order.is_final:
-                self._cancelling.discard(item.order.client_id)
-            else:
-                items.append(item)
-        if not items:
-            return
-        taken = self._cancel_batch_route.take(now, True)
-        assert taken
-        client_ids = tuple(item.order.client_id for item in items)
-        request_id = self._begin_batch("cancel_batch", self._cancel_batch_route, _CANCEL, items, client_ids, now)
-        orders = tuple((item.order.pair, item.order.order_id) for item in items)
-        requests.append(CancelBatch(id=request_id, orders=orders, client_ids=client_ids))
-
-    def _send_singles(
-        self, queue: FairQueue[WaitingOrder], requests: list[Request], now: Nanos, *, urgent: bool
-    ) -> None:
-        route = self._create_route
-        while queue.count and route.take(now, urgent):
-            item = queue.pop()
-            self._leave(item)
-            requests.append(self._create_request(item.order, item.since, now))
-
-    def _send_batches(self, requests: list[Request], now: Nanos) -> None:
-        """Send batches for the creates that could not be sent one by one at ``now``."""
-        creates, single, batch = self._creates, self._create_route, self._create_batch_route
-        while creates.count and batch.is_open(now, False):
-            owner, size = creates.longest_batch(BATCH_MAX)
-            if not batch_is_worth_it(size, creates.count, single.open_at(now, False), single.interval, now):
-                return
-            taken = batch.take(now, False)
-            assert taken
-            items = creates.pop_batch(owner, BATCH_MAX)
-            for item in items:
-                self._leave(item)
-            client_ids = tuple(item.order.client_id for item in items)
-            request_id = self._begin_batch("create_batch", batch, _CREATE, items, client_ids, now)
-            orders = tuple(item.order.spec for item in items)
-            requests.append(CreateBatch(id=request_id, orders=orders, timestamp=now))
-
-    def _begin_batch(
-        self,
-        endpoint: str,
-        route: Route,
-        kind: _Kind,
-        items: list[WaitingOrder],
-        client_ids: tuple[int, ...],
-        now: Nanos,
-    ) -> int:
-        request_id = self._next_id
-        self._next_id = request_id + 1
-        self._flights[request_id] = (route, now, kind, client_ids)
-        figures = self._figures[endpoint]
-        figures.requests += 1
-        figures.batched += len(items)
-        for item in items:
-            if now > item.since:
-                figures.waits.add(now - item.since)
-        return request_id
-
-    def _leave(self, item: WaitingOrder) -> None:
-        """Remove a popped create from the other indexes."""
-        self.queued -= 1
-        del self._waiting[item.order.client_id]
-        if item.deadline is not None:
-            self._deadlines.forget(item)
-
-    def _send_reads(self, requests: list[Request], now: Nanos) -> None:
-        for _, route, urgent, lane in self._lanes:
-            while lane.count and route.take(now, urgent):
-                item = lane.pop()
-                self.queued -= 1
-                del self._waiting_reads[item.key]
-                self._deadlines.forget(item)
-                self._flights[item.key] = (route, now, _READ, ())
-                figures = self._figures[item.endpoint]
-                figures.requests += 1
-                if now > item.since:
-                    figures.waits.add(now - item.since)
-                requests.append(item.make(item.key))
-
-    def _soonest(self) -> Nanos | None:
-        """Return the earliest time at which a queued item may be due; the core of `next_due`."""
-        now = self._now
-        soonest = self._deadlines.next() or _NEVER
-        if self._cancels.count:
-            soonest = min(soonest, self._cancel_route.open_at(now, True) or _NEVER)
-            if self._batching:
-                soonest = min(soonest, self._cancel_batch_route.open_at(now, True) or _NEVER)
-        if self._reduces.count:
-            soonest = min(soonest, self._create_route.open_at(now, True) or _NEVER)
-        waiting = self._creates.count
-        if waiting:
-            single_at = self._create_route.open_at(now, False)
-            if single_at is not None and single_at < soonest:
-                soonest = single_at
-            if self._batching and soonest > now:
-                at = self._create_batch_route.open_at(now, False)
-                if at is not None and at < soonest:
-                    size = self._creates.longest_batch(BATCH_MAX)[1]
-                    if batch_is_worth_it(size, waiting, single_at, self._create_route.interval, at):
-                        soonest = at
-        for _, route, urgent, lane in self._lanes:
-            if lane.count:
-                soonest = min(soonest, route.open_at(now, urgent) or _NEVER)
-        if soonest == _NEVER:
-            return None
-        return soonest if soonest > now else now
-
-    def _alarm(self, route: Route, now: Nanos) -> None:
-        limits = tuple(window.limit for window in route.windows)
-        until = route.pause.until
-        self.alarms.append(
-            LimitAlarm(
-                pool=route.name,
-                at=now,
-                until=until,
-                limits=limits,
-                text=(
-                    f"429 at {route.name}: another program is using this account or IP address, or the limits table "
-                    f"is wrong; closed for {(until - now) / NS_PER_S:.1f} s except to urgent requests, then at most"
-                    f" {', '.join(str(n) for n in limits)} per window until it has recovered"
-                ),
-            )
-        )
+                    self._backlog.add_create(order, since)
+            self._changed()

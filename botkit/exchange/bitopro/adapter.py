@@ -23,9 +23,10 @@ import msgspec
 
 from botkit.errors import ConfigError, OutcomeUnknown, RateLimited, Refused, RequestError, TryAgain
 from botkit.exchange.bitopro import translate
+from botkit.exchange.bitopro.calls import READ_TIMEOUT_S, WRITE_TIMEOUT_S, Begun
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.exchange.bitopro.history import stitch_candles
-from botkit.exchange.bitopro.rest import READ_TIMEOUT_S, WRITE_TIMEOUT_S, Begun, BitoProClient, created
+from botkit.exchange.bitopro.rest import BitoProClient, created
 from botkit.exchange.bitopro.stream import NewTrades, Received, Snapshot, Stream, StreamChange
 from botkit.exchange.bitopro.transport import NothingSent
 from botkit.exchange.bitopro.wire.account import BalanceRow, CancelReply, CreateReply, OwnOrderRow, OwnTradeRow

@@ -15,8 +15,8 @@ from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
+from botkit.engine.router.flights import LONGEST_WAIT_NS
 from botkit.engine.router.leased import LeasedPools, SlotNews
-from botkit.engine.router.router import LONGEST_WAIT_NS
 from botkit.live.clock import DriverClock
 from botkit.live.limits.lease import Lease
 from botkit.live.limits.protocol import (
