@@ -78,8 +78,9 @@ class Histogram:
         passed = 0
         for us, count in sorted(self._counts.items()):
             passed += count
-            while len(found) <= steps and len(found) * (self.count - 1) < passed * steps:
-                found.append(us)
+            # rank i of the steps is reached once i * (count - 1) is below passed * steps
+            reached = steps + 1 if self.count == 1 else min(steps + 1, -(-passed * steps // (self.count - 1)))
+            found += [us] * (reached - len(found))
         return found
 
 

@@ -91,6 +91,48 @@ class NumberedTask(asyncio.Task[Any]):
         return self._number
 
 
+class _Handle(asyncio.Handle):
+    """A handle without asyncio's debug mode, which asks the loop again for every handle."""
+
+    __slots__ = ()
+
+    def __init__(self, callback: Callable[..., object], args: Any, loop: VirtualLoop, context: Context | None) -> None:
+        self._context = contextvars.copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+
+
+class _Timer(asyncio.TimerHandle):
+    """A timer without asyncio's debug mode."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, when: float, callback: Callable[..., object], args: Any, loop: VirtualLoop, context: Context | None
+    ) -> None:
+        self._context = contextvars.copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+        self._when = when
+        self._scheduled = True
+
+    def cancel(self) -> None:
+        """Cancel, as asyncio does."""
+        if not self._cancelled:
+            self._cancelled = True
+            self._callback = self._args = None
+            if self._scheduled:
+                self._loop._timer_cancelled_count += 1
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """The loop described in this module. ``limit_s`` limits the virtual time, so that even a test of a bot that never
     stops will terminate.
@@ -179,9 +221,20 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 continue
             if (self._any_dead and self._is_dead(handle)) or (self._any_held and self._is_held(handle)):
                 continue
-            handle._run()
+            try:
+                handle._context.run(handle._callback, *handle._args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                self._tell_failed(handle, error)
         for check in self._on_step:
             check()
+
+    def _tell_failed(self, handle: Any, error: BaseException) -> None:
+        """Tell of a callback's exception, in asyncio's words."""
+        what = asyncio.format_helpers._format_callback_source(handle._callback, handle._args)  # type: ignore[attr-defined]
+        context = {"message": f"Exception in callback {what}", "exception": error, "handle": handle}
+        self.call_exception_handler(context)
 
     def _wait_until(self, when: float) -> None:
         self._busy_rounds = 0
@@ -196,7 +249,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Return the handles with the task steps shuffled among their positions and some steps postponed to a later
         iteration.
         """
-        places = [i for i, handle in enumerate(handles) if _task_of(handle) is not None]
+        places = [
+            i
+            for i, handle in enumerate(handles)
+            if isinstance(getattr(handle._callback, "__self__", None), asyncio.Task)  # type: ignore[attr-defined]
+        ]
+        if not places:
+            return handles
         steps = [handles[i] for i in places]
         chance.shuffle(steps)
         result: list[asyncio.Handle | None] = list(handles)
@@ -348,7 +407,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Call in the next iteration, as asyncio does."""
         if self._closed:  # type: ignore[attr-defined]
             self._check_closed()  # type: ignore[attr-defined]
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = _Handle(callback, args, self, context)
         self._ready.append(handle)  # type: ignore[attr-defined]
         return handle
 
@@ -358,7 +417,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Call at a time of this loop's clock, as asyncio does."""
         if self._closed:  # type: ignore[attr-defined]
             self._check_closed()  # type: ignore[attr-defined]
-        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        timer = _Timer(when, callback, args, self, context)
         self._schedule(timer)
         return timer
 
@@ -366,7 +425,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Call after ``delay`` seconds, as asyncio does."""
-        return self.call_at(self._now + delay, callback, *args, context=context)
+        if self._closed:  # type: ignore[attr-defined]
+            self._check_closed()  # type: ignore[attr-defined]
+        timer = _Timer(self._now + delay, callback, args, self, context)
+        self._schedule(timer)
+        return timer
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
         """Create a task that belongs to the process whose context the task runs in."""
@@ -529,12 +592,6 @@ def _settle(future: asyncio.Future[Any], func: Callable[[], Any]) -> None:
 
 def _process_of(handle: Any) -> Process | None:
     return None if handle._context is None else handle._context.get(PROCESS)
-
-
-def _task_of(handle: asyncio.Handle) -> asyncio.Task[Any] | None:
-    """Return the task whose step a handle runs, or None for a plain callback."""
-    owner = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
-    return owner if isinstance(owner, asyncio.Task) else None
 
 
 def _number(name: str) -> tuple[str, int]:

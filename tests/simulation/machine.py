@@ -59,7 +59,7 @@ class VirtualClock:
 
     def wall_ns(self) -> Nanos:
         """Return the nanoseconds since the epoch."""
-        return BEGAN_NS + self.skew_ns + self.slept_ns + self.frozen_ns + self.monotonic_ns()
+        return BEGAN_NS + self.skew_ns + self.slept_ns + round(self._loop._now * NS_PER_S)
 
     def monotonic_ns(self) -> Nanos:
         """Return the loop's time in nanoseconds, without suspensions."""
@@ -71,7 +71,7 @@ class VirtualClock:
 
     def counter_ns(self) -> Nanos:
         """Return the nanoseconds since boot, including suspensions."""
-        return _UP_NS + self.slept_ns + self.frozen_ns + self.monotonic_ns()
+        return _UP_NS + self.slept_ns + round(self._loop._now * NS_PER_S)
 
     def sleep(self, seconds: float) -> None:
         """Block a thread of ``asyncio.to_thread``. Raises RuntimeError on the loop itself, because no other code could

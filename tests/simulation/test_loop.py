@@ -49,6 +49,39 @@ def test_timeouts_and_timers_fire_in_time_order() -> None:
     assert run(main)[0] == ["1", "2", "timeout", "3"]
 
 
+def test_a_timer_that_was_cancelled_never_fires_and_is_counted_as_asyncio_counts_it() -> None:
+    async def main() -> list[str]:
+        said: list[str] = []
+        loop = running()
+        timer = loop.call_later(1, said.append, "cancelled")
+        assert timer.when() == loop.time() + 1
+        before = loop._timer_cancelled_count
+        timer.cancel()
+        timer.cancel()
+        assert timer.cancelled()
+        assert loop._timer_cancelled_count == before + 1
+        await asyncio.sleep(2)
+        assert loop._timer_cancelled_count == before
+        return said
+
+    assert run(main)[0] == []
+
+
+def test_an_exception_in_a_callback_is_told_in_asyncios_words_and_the_loop_goes_on() -> None:
+    async def main() -> list[dict[str, Any]]:
+        told: list[dict[str, Any]] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: told.append(context))
+        loop.call_soon(int, "no number")
+        loop.call_later(1, int, "no number either")
+        await asyncio.sleep(2)
+        return told
+
+    told = run(main)[0]
+    assert [str(context["message"]).split("(")[0] for context in told] == ["Exception in callback int"] * 2
+    assert [type(context["exception"]) for context in told] == [ValueError, ValueError]
+
+
 def test_a_spinning_task_reaches_its_timeout() -> None:
     async def main() -> None:
         async with asyncio.timeout(0.5):
