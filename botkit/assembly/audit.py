@@ -30,7 +30,7 @@ from botkit.live.run_files import DECISIONS
 from botkit.model.clock import NS_PER_MINUTE, Nanos
 from botkit.model.compared_fills import AuditFigures, FillPair
 from botkit.model.events import OrderBook, OrderReport, Trade
-from botkit.model.inputs import AccountEvents
+from botkit.model.inputs import AccountEvents, Input
 from botkit.model.latency import STEPS, MeasuredLatencies
 from botkit.model.order_spec import Condition, OrderSpec, OrderType, Side
 from botkit.model.orders import FINAL_STATES, RESTING_STATES, OrderState
@@ -249,21 +249,28 @@ def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = Non
     older = session.earlier + len(session.executions) - len(real)
     if older:
         notes.append(f"{older:,} fills belong to orders placed before this period and are not compared")
-    section = project.config.backtest
     measured = _measured(run, notes)
-    configured = _simulated(project, header, run, session.moments(start), session, start, section.latency)
+
+    def simulation(latency: LatencyConfig, moments: list[Moment]) -> Resimulation:
+        return _simulation(project, moments, session, latency)
+
+    configured = simulation(project.config.backtest.latency, session.moments(start))
+    again = None if measured is None else simulation(LatencyConfig(from_=run), session.moments(start))
+    arrivals = _Arrivals()
+    simulations = [configured] if again is None else [configured, again]
+    # a recording is decoded once for all that can be done side by side, and the arrivals are needed for the rest
+    _simulate(project, header, run, session, start, simulations, arrivals)
     pairs = pair_fills(orders, real, configured.executions, configured.last)
     if real and not configured.last:
         raise ReplayError(
             f"{run} recorded neither books nor trades for the pairs it traded, so there is nothing to compare"
         )
     second = None
-    if measured is not None:
-        again = _simulated(project, header, run, session.moments(start), session, start, LatencyConfig(from_=run))
+    if again is not None:
         second = figures_of(pair_fills(orders, real, again.executions, again.last), len(real), len(again.executions))
     at_once = LatencyConfig(order_ms=Decimal(0), answer_ms=Decimal(0), feed_ms=Decimal(0))
-    arrived = session.moments(start, _arrivals(run, project.pairs))
-    third = _simulated(project, header, run, arrived, session, start, at_once)
+    third = simulation(at_once, session.moments(start, arrivals.found()))
+    _simulate(project, header, run, session, start, [third])
     report = AuditReport(
         run=str(run),
         bot=project.config.name,
@@ -306,48 +313,54 @@ def _measured(run: Path, notes: list[str]) -> MeasuredLatencies | None:
         return None
 
 
-def _arrivals(run: Path, pairs: Mapping[str, Pair]) -> dict[tuple[bool, int], Nanos]:
-    """Return the times at which creates and cancels reached the exchange, keyed by (is a cancel, client id).
+class _Arrivals:
+    """Finds the times at which creates and cancels reached the exchange in a recording's inputs.
 
     The times are on the recorded market's clock: the receipt time of the last book that the exchange stamped before the
     arrival, plus the difference between the exchange's two timestamps.
     """
-    stamps: dict[tuple[bool, int], tuple[str, Nanos]] = {}
-    books: dict[str, tuple[list[Nanos], list[Nanos]]] = {}
-    for now, given in RecordedInputs(run, pairs):
+
+    def __init__(self) -> None:
+        #: (is a cancel, client id) -> pair and exchange's timestamp
+        self._stamps: dict[tuple[bool, int], tuple[str, Nanos]] = {}
+        #: exchange's timestamps and receipt times of a pair's books
+        self._books: dict[str, tuple[list[Nanos], list[Nanos]]] = {}
+
+    def take(self, now: Nanos, given: Input | None) -> None:
+        """Take the next input of the recording."""
         if isinstance(given, OrderBook):
-            stamped, received = books.setdefault(given.pair, ([], []))
+            stamped, received = self._books.setdefault(given.pair, ([], []))
             if not stamped or given.time > stamped[-1]:
                 stamped.append(given.time)
                 received.append(now)
         elif isinstance(given, AccountEvents):
             for event in given.events:
                 if isinstance(event, OrderReport) and event.client_id is not None and event.pushed:
-                    stamps.setdefault((False, event.client_id), (event.pair, event.pushed))
+                    self._stamps.setdefault((False, event.client_id), (event.pair, event.pushed))
                     if event.state is OrderState.CANCELLED:
-                        stamps.setdefault((True, event.client_id), (event.pair, event.pushed))
-    found = {}
-    for key, (pair, stamp) in stamps.items():
-        stamped, received = books.get(pair, ([], []))
-        place = bisect.bisect_right(stamped, stamp)
-        if place:
-            at = received[place - 1] + stamp - stamped[place - 1]
-            found[key] = at if place == len(received) else min(at, received[place] - 1)
-    return found
+                        self._stamps.setdefault((True, event.client_id), (event.pair, event.pushed))
+
+    def found(self) -> dict[tuple[bool, int], Nanos]:
+        """Return the times, keyed by (is a cancel, client id)."""
+        found = {}
+        for key, (pair, stamp) in self._stamps.items():
+            stamped, received = self._books.get(pair, ([], []))
+            place = bisect.bisect_right(stamped, stamp)
+            if place:
+                at = received[place - 1] + stamp - stamped[place - 1]
+                found[key] = at if place == len(received) else min(at, received[place] - 1)
+        return found
 
 
-def _simulated(
-    project: Project,
-    header: RunHeader,
-    run: Path,
-    moments: Sequence[Moment],
-    session: RecordedOrders,
-    start: Nanos,
-    latency: LatencyConfig,
+def _traded(session: RecordedOrders) -> set[Pair]:
+    return {order.pair for order in session.orders.values()}
+
+
+def _simulation(
+    project: Project, moments: Sequence[Moment], session: RecordedOrders, latency: LatencyConfig
 ) -> Resimulation:
     config, section = project.config, project.config.backtest
-    traded = {order.pair for order in session.orders.values()}
-    coins = {coin for pair in traded for coin in (pair.base, pair.quote)} | {project.facts.discount_currency}
+    coins = {coin for pair in _traded(session) for coin in (pair.base, pair.quote)} | {project.facts.discount_currency}
     kernel = Kernel(
         pairs=project.pairs,
         accounts={
@@ -364,20 +377,36 @@ def _simulated(
         volume_currency=project.facts.volume_currency,
         discount_currency=project.facts.discount_currency,
     )
-    found = Resimulation(kernel, ACCOUNT, session.orders, moments)
+    return Resimulation(kernel, ACCOUNT, session.orders, moments)
+
+
+def _simulate(
+    project: Project,
+    header: RunHeader,
+    run: Path,
+    session: RecordedOrders,
+    start: Nanos,
+    simulations: Sequence[Resimulation],
+    arrivals: _Arrivals | None = None,
+) -> None:
+    """Let simulations run over the recorded market, side by side, and ``arrivals`` take every input."""
+    traded = _traded(session)
     # on paper, the bot's own orders do not appear in the market data
     shows_own = header.mode != "paper"
     for now, given in RecordedInputs(run, project.pairs):
+        if arrivals is not None:
+            arrivals.take(now, given)
         if now < start - _LEAD_NS or not isinstance(given, (OrderBook, Trade)) or given.pair not in traded:
             continue
-        found.pass_time(now)
-        if isinstance(given, Trade):
-            found.load(given.pair, trade_row(given, now), price=given.price)
-            continue
-        book = found.book_without_own(given) if shows_own else given
-        found.load(given.pair, book_row(book, now), mid=book.mid)
-    found.pass_time(session.end + NS_PER_MINUTE)
-    return found
+        for found in simulations:
+            found.pass_time(now)
+            if isinstance(given, Trade):
+                found.load(given.pair, trade_row(given, now), price=given.price)
+            else:
+                book = found.book_without_own(given) if shows_own else given
+                found.load(given.pair, book_row(book, now), mid=book.mid)
+    for found in simulations:
+        found.pass_time(session.end + NS_PER_MINUTE)
 
 
 def _proposals(run: Path, measured: MeasuredLatencies | None, lost: tuple[float, int] | None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 from botkit.cli.main import main
 from botkit.exchange.bitopro import sign
+from botkit.live.replay import RecordedInputs
+from botkit.model.pairs import Pair
 from tests.simulation.terminal import Terminal
 
 Printed = pytest.CaptureFixture[str]
@@ -199,3 +202,17 @@ def test_the_audit_of_a_run_without_orders_reports_that_there_are_no_fills_to_co
     assert (code, text.splitlines()[-1]) == (0, "no fills to compare")
     shutil.rmtree(run)
     assert session.audit()[0] == 2
+
+
+def test_an_audit_decodes_a_recording_only_twice(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[Path] = []
+
+    class Counted(RecordedInputs):
+        def __init__(self, run: Path, pairs: Mapping[str, Pair]) -> None:
+            decoded.append(run)
+            super().__init__(run, pairs)
+
+    monkeypatch.setattr("botkit.assembly.audit.RecordedInputs", Counted)
+    [run] = session.document()["runs"]
+    assert run["measured"] is not None
+    assert len(decoded) == 2, "once for the arrivals and the simulations that need none, once for the one that does"
