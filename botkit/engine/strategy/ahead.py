@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from botkit.engine.indicators.indicator import Array
 
-
 #: stands in `Ahead.other` before the first question
 _NONE = object()
 
