@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from botkit.engine.indicators.blocks import WindowIndicator
 from botkit.engine.indicators.indicator import Array
 
 #: stands in `Ahead.other` before the first question
@@ -30,9 +31,10 @@ class Ahead:
 
     ``columns`` are the indicator's inputs in these rows, and ``times`` are the times of the rows. ``before`` and
     ``now`` are the values at the last two rows before ``begin``, and ``results`` are the values after each row.
+    ``advanced`` is the copy of the indicator that computed them.
     """
 
-    __slots__ = ("begin", "block", "columns", "crossings", "down", "line", "other", "times", "up", "values")
+    __slots__ = ("advanced", "begin", "block", "columns", "crossings", "down", "line", "other", "times", "up", "values")
 
     def __init__(
         self,
@@ -44,7 +46,9 @@ class Ahead:
         before: float | None,
         now: float | None,
         results: Array,
+        advanced: WindowIndicator[Any],
     ) -> None:
+        self.advanced = advanced
         self.block = block
         self.begin = begin
         self.times = times
