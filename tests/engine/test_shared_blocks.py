@@ -112,6 +112,7 @@ def test_rows_that_are_no_longer_read_are_dropped(monkeypatch: pytest.MonkeyPatc
     first, again = events(later, shared), events(later, shared)
     assert all(one is other for one, other in zip(first, again, strict=True))
     assert shared.rows == ROWS
+    assert shared.find(candles().rows(0, BLOCK_ROWS)) is None
 
 
 def test_each_run_has_its_own_arrays_and_its_own_place() -> None:
