@@ -23,6 +23,7 @@ from botkit.config.money import backtest_balances
 from botkit.config.show import resolved_yaml
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
+from botkit.engine.market.blocks import SharedBlocks
 from botkit.errors import BotkitError, ConfigError
 from botkit.live.telling.logs import LogFile
 from botkit.model.clock import NS_PER_S, Nanos, format_time
@@ -68,12 +69,14 @@ def parts_over(
     seed: int | None = None,
     is_described: bool = True,
     benchmark: str | None = None,
+    shared_blocks: SharedBlocks | None = None,
 ) -> BacktestParts:
     """Return the parts of a backtest over an open feed, from ``start`` up to but not including ``end``. None means the
     start or end of the data.
 
     ``is_described=False`` omits the parts that only a report needs: the configuration's text, versions, and indicator
-    lines. Raises ConfigError or DataError.
+    lines. Successive runs convert equal rows only once if they have the same ``shared_blocks``. Raises ConfigError or
+    DataError.
     """
     if benchmark not in (None, BUY_AND_HOLD):
         raise ConfigError(f"there is no benchmark `{benchmark}`; use {BUY_AND_HOLD}")
@@ -98,6 +101,7 @@ def parts_over(
             bar_grace_ns=config.bar_grace_ns(),
             first_client_id=first_client_id,
             draws_indicators=is_described,
+            shared_blocks=shared_blocks,
         )
 
     def kernel(reading: str, fees: FeeModel) -> Kernel:
