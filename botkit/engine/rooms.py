@@ -141,6 +141,7 @@ class BotRooms:
             on_order=self._order_changed,
             on_fill=self._filled,
             on_foreign=self._foreign,
+            alarm=lambda text: self.outbox.note("error", text, "executions"),
         )
         self.gate = self.desk.gate
         self._shown_lots = self.desk.follow_ups.shown_lots
