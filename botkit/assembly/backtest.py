@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,12 @@ from botkit.config.money import backtest_balances
 from botkit.config.show import resolved_yaml
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
+from botkit.engine.market.blocks import SharedBlocks
 from botkit.errors import BotkitError, ConfigError
 from botkit.live.telling.logs import LogFile
 from botkit.model.clock import NS_PER_S, Nanos, format_time
 from botkit.model.extension import FeeModel, no_discount
+from botkit.model.pairs import Pair
 from botkit.model.results import BacktestResult
 from botkit.project.data import asked_span, backtest_feed, pairs_with_data
 from botkit.project.project import Project, pairs_of
@@ -68,50 +70,24 @@ def parts_over(
     seed: int | None = None,
     is_described: bool = True,
     benchmark: str | None = None,
+    shared_blocks: SharedBlocks | None = None,
 ) -> BacktestParts:
     """Return the parts of a backtest over an open feed, from ``start`` up to but not including ``end``. None means the
     start or end of the data.
 
     ``is_described=False`` omits the parts that only a report needs: the configuration's text, versions, and indicator
-    lines. Raises ConfigError or DataError.
+    lines. Successive runs convert equal rows only once if they have the same ``shared_blocks``. Raises ConfigError or
+    DataError.
     """
     if benchmark not in (None, BUY_AND_HOLD):
         raise ConfigError(f"there is no benchmark `{benchmark}`; use {BUY_AND_HOLD}")
-    config, section, facts = project.config, project.config.backtest, project.facts
+    config, section = project.config, project.config.backtest
     end, closed = sealed_end(project, feed, start, end)
     chosen_seed = config.seed if seed is None else seed
     pairs, specs = pairs_with_data(project, feed), project.specs()
     balances = backtest_balances(project.loaded, project.currency)
-    model = project.fee_model(section.fees, "backtest.fees")
-
-    def fees() -> FeeModel:
-        return project.fee_model(section.fees, "backtest.fees")
-
-    def engine(decisions: DecisionLog, fees: FeeModel, first_client_id: int) -> Engine:
-        return make_engine(
-            project,
-            pairs=pairs,
-            decisions=decisions,
-            seed=chosen_seed,
-            latest_accept_ns=section.latest_accept_s * NS_PER_S,
-            fee_rates=lambda pair, now: fees.rates(now),
-            bar_grace_ns=config.bar_grace_ns(),
-            first_client_id=first_client_id,
-            draws_indicators=is_described,
-        )
-
-    def kernel(reading: str, fees: FeeModel) -> Kernel:
-        return make_kernel(
-            project,
-            pairs=pairs,
-            balances=balances,
-            fees=fees,
-            latency=project.latency_model(section.latency, "backtest.latency", chosen_seed),
-            queue=project.queue_model(section.fills.under(reading), "backtest.fills"),
-            slippage=section.slippage,
-            seed=chosen_seed,
-        )
-
+    making = _Making(project, pairs, balances, chosen_seed, draws_indicators=is_described, shared_blocks=shared_blocks)
+    model = making.fees()
     return BacktestParts(
         name=config.name,
         section=project.loaded.where("backtest"),
@@ -131,16 +107,71 @@ def parts_over(
         max_book_age_s=config.max_book_age_s,
         slippage=section.slippage,
         is_delayed=section.latency.is_delayed,
-        fee_currencies=FeeCurrencies.of(model, facts, balances),
-        lacks_coin=no_discount(model, facts, balances),
+        fee_currencies=FeeCurrencies.of(model, project.facts, balances),
+        lacks_coin=no_discount(model, project.facts, balances),
         sealed=None if closed is None else sealed_note(closed, project),
         balances=balances,
         account=ACCOUNT,
-        fees=fees,
-        engine=engine,
-        kernel=kernel,
+        fees=making.fees,
+        engine=making.engine,
+        kernel=making.kernel,
         benchmark=benchmark,
     )
+
+
+class _Making:
+    """Makes what each reading of a backtest needs anew: fees, engine and kernel, all from the same configuration."""
+
+    def __init__(
+        self,
+        project: Project,
+        pairs: Mapping[str, Pair],
+        balances: Mapping[str, int],
+        seed: int,
+        *,
+        draws_indicators: bool,
+        shared_blocks: SharedBlocks | None,
+    ) -> None:
+        self._project = project
+        self._section = project.config.backtest
+        self._pairs = pairs
+        self._balances = balances
+        self._seed = seed
+        self._draws_indicators = draws_indicators
+        self._shared_blocks = shared_blocks
+
+    def fees(self) -> FeeModel:
+        """Return a fee model that has seen no volume yet."""
+        return self._project.fee_model(self._section.fees, "backtest.fees")
+
+    def engine(self, decisions: DecisionLog, fees: FeeModel, first_client_id: int) -> Engine:
+        """Return an engine with new strategies."""
+        return make_engine(
+            self._project,
+            pairs=self._pairs,
+            decisions=decisions,
+            seed=self._seed,
+            latest_accept_ns=self._section.latest_accept_s * NS_PER_S,
+            fee_rates=lambda pair, now: fees.rates(now),
+            bar_grace_ns=self._project.config.bar_grace_ns(),
+            first_client_id=first_client_id,
+            draws_indicators=self._draws_indicators,
+            shared_blocks=self._shared_blocks,
+        )
+
+    def kernel(self, reading: str, fees: FeeModel) -> Kernel:
+        """Return a simulated exchange that fills orders by ``reading``."""
+        project, section = self._project, self._section
+        return make_kernel(
+            project,
+            pairs=self._pairs,
+            balances=self._balances,
+            fees=fees,
+            latency=project.latency_model(section.latency, "backtest.latency", self._seed),
+            queue=project.queue_model(section.fills.under(reading), "backtest.fills"),
+            slippage=section.slippage,
+            seed=self._seed,
+        )
 
 
 def backtest_into(

@@ -7,6 +7,7 @@ from functools import partial
 
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
+from botkit.engine.market.blocks import SharedBlocks
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.router.leased import LeasedPools
 from botkit.engine.router.router import Router
@@ -32,6 +33,7 @@ def make_engine(
     catches_interrupts: bool = False,
     draws_indicators: bool = False,
     leased: LeasedPools | None = None,
+    shared_blocks: SharedBlocks | None = None,
 ) -> Engine:
     """Return the bot's engine, not yet started. ``pairs`` are the pairs that have prices in this run. Every driver uses
     this wiring.
@@ -75,4 +77,5 @@ def make_engine(
             draws_indicators=draws_indicators,
         ),
         find_callback=plugins.callbacks,
+        shared_blocks=shared_blocks,
     )

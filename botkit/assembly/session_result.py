@@ -318,15 +318,8 @@ def _result(
     orders: SessionOrders,
     notes: list[str],
 ) -> BacktestResult:
-    config, view, curve = project.config, replayed.engine.view, recorder.curve
-    stopped = replayed.stopped_at
-    matched = match_trades(
-        recorder.fills,
-        recorder.opening_positions(),
-        start=plan.start,
-        at_stop=set() if stopped is None else {c for c, order in orders.orders.items() if order.created >= stopped},
-        links=replayed.closes,
-    )
+    config, curve = project.config, recorder.curve
+    matched = _matched(replayed, recorder, plan, orders)
     again = look_again(
         feed,
         plan,
@@ -347,32 +340,10 @@ def _result(
         start=plan.start,
         end=plan.end,
         seed=config.seed,
-        summary={
-            "mode": header.mode,
-            **summarise(
-                strategies=[strategy.use for strategy in config.strategies],
-                currency=project.currency,
-                curve=curve,
-                orders=len(recorder.orders),
-                refused=sum(order.state == OrderState.REFUSED.value for order in recorder.orders),
-                fills=recorder.fills,
-                trades=matched.trades,
-                router=router,
-                events=replayed.inputs,
-                wall_s=(plan.end - plan.start) / NS_PER_S / header.speed,
-                journal_sha256=_sha256(run / DECISIONS),
-            ),
-        },
+        summary=_summary(project, header, run, replayed, recorder, plan, matched, router),
         equity=curve.curve(),
         drawdown=curve.drawdown,
-        data=DataDescription(
-            path=str(run),
-            start=plan.start,
-            end=plan.end,
-            rows=sum(info.rows for info in feed.streams),
-            synthetic=False,
-            kinds=plan.described(),
-        ),
+        data=_data(run, feed, plan),
         config_text=resolved_yaml(project.loaded),
         days=curve.days(),
         strategies=_strategy_rows(project, replayed, recorder, orders, matched),
@@ -388,12 +359,63 @@ def _result(
         open_lots=matched.open,
         drawdowns=curve.falls,
         prices=[sampler.candles() for sampler in recorder.samplers.values()],
-        indicators=view.lines() if replayed.is_equal else _written_lines(run),
+        indicators=replayed.engine.view.lines() if replayed.is_equal else _written_lines(run),
         router=router,
         assumptions=_facts(header, replayed),
         warnings=_cautions(header, replayed, recorder, notes),
         unassigned=replayed.unassigned,
         versions={"botkit": versions()["botkit"]},
+    )
+
+
+def _matched(replayed: _Replayed, recorder: ResultRecorder, plan: Plan, orders: SessionOrders) -> Matched:
+    """Match the fills to trades. Orders created after the bot was asked to stop count as placed while stopping."""
+    stopped = replayed.stopped_at
+    return match_trades(
+        recorder.fills,
+        recorder.opening_positions(),
+        start=plan.start,
+        at_stop=set() if stopped is None else {c for c, order in orders.orders.items() if order.created >= stopped},
+        links=replayed.closes,
+    )
+
+
+def _summary(
+    project: Project,
+    header: RunHeader,
+    run: Path,
+    replayed: _Replayed,
+    recorder: ResultRecorder,
+    plan: Plan,
+    matched: Matched,
+    router: RouterUse,
+) -> dict[str, Any]:
+    """Return the session's key figures, as a backtest has them, and its mode."""
+    figures = summarise(
+        strategies=[strategy.use for strategy in project.config.strategies],
+        currency=project.currency,
+        curve=recorder.curve,
+        orders=len(recorder.orders),
+        refused=sum(order.state == OrderState.REFUSED.value for order in recorder.orders),
+        fills=recorder.fills,
+        trades=matched.trades,
+        router=router,
+        events=replayed.inputs,
+        wall_s=(plan.end - plan.start) / NS_PER_S / header.speed,
+        journal_sha256=_sha256(run / DECISIONS),
+    )
+    return {"mode": header.mode, **figures}
+
+
+def _data(run: Path, feed: Feed, plan: Plan) -> DataDescription:
+    """Describe the recording that the session is valued with."""
+    return DataDescription(
+        path=str(run),
+        start=plan.start,
+        end=plan.end,
+        rows=sum(info.rows for info in feed.streams),
+        synthetic=False,
+        kinds=plan.described(),
     )
 
 

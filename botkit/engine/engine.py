@@ -19,6 +19,7 @@ from typing import Any
 
 from botkit.engine.commands import Commands
 from botkit.engine.decisions import DecisionLog
+from botkit.engine.market.blocks import SharedBlocks
 from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.outcome import Outcome
 from botkit.engine.risk.review import RiskDesk
@@ -82,9 +83,10 @@ class Engine:
         decisions: DecisionLog,
         settings: EngineSettings | None = None,
         find_callback: FindCallback | None = None,
+        shared_blocks: SharedBlocks | None = None,
     ) -> None:
         """``fee_rates`` returns a pair's fee rates at a given time; ``find_callback`` returns a plugin's wrapper around
-        a callback.
+        a callback. Successive runs over the same rows may share ``shared_blocks``.
         """
         self._rooms = rooms = BotRooms(
             pairs=pairs,
@@ -116,6 +118,7 @@ class Engine:
             callbacks=rooms.callbacks,
             risk=risk,
             protector=rooms.protector,
+            shared_blocks=shared_blocks,
         )
         self.view = EngineView(rooms)
         #: its count stays constant while turns produce no outcome and leave the wake time unchanged

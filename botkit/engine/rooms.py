@@ -83,31 +83,70 @@ class BotRooms:
         settings: EngineSettings,
         find_callback: FindCallback | None,
     ) -> None:
+        # what the assembly has chosen
         self.pairs = pairs
         self.settings = settings
         self.portfolio = portfolio
         self.risk = risk
         self.router = router
         self.decisions = decisions
-        self.clock = BotClock()
-        self.changes = Changes()
-        self.outbox = Outbox(self.changes)
-        self.agenda = agenda = Agenda(self.changes)
-        self.records: dict[str, StrategyRecord] = {}
-        self.strategies: dict[str, Strategy] = {spec.name: spec.strategy for spec in strategies}
-        self.contexts: dict[str, Context] = {}
-        self.foreign_orders: dict[str, OrderReport] = {}
+        self._fee_rates = fee_rates
         self._find_callback = find_callback
+        self.strategies: dict[str, Strategy] = {spec.name: spec.strategy for spec in strategies}
+
+        # what the engine and several rooms keep here
         #: True after the `Begin` input, so that market events and timers are processed
         self.has_begun = False
         #: True if an order was refused in this turn
         self.has_refused = False
         self._rejections = 0
+        self.records: dict[str, StrategyRecord] = {}
+        self.contexts: dict[str, Context] = {}
+        self.foreign_orders: dict[str, OrderReport] = {}
+        self.comparison: Reconciliation | None = None
         #: each strategy's functions for its orders and fills, found when they are first needed
         self._listeners: dict[str, tuple[Callback | None, Callback | None]] = {}
-        self.comparison: Reconciliation | None = None
 
-        self.callbacks = Callbacks(
+        # the rooms. Each is made from rooms above it, so no room can be used before it exists
+        self.clock = BotClock()
+        self.changes = Changes()
+        self.outbox = Outbox(self.changes)
+        self.agenda = Agenda(self.changes)
+        self.callbacks = self._make_callbacks()
+        self.quarantine = Quarantine(self._doubted, self.outbox.withheld)
+        self.table = OrderTable()
+        self.markets = self._make_markets()
+        self.reads = Reads(router, self.agenda)
+        self.desk = self._make_desk()
+        self.gate = self.desk.gate
+        self._shown_lots = self.desk.follow_ups.shown_lots
+        self.untold = Untold()
+        self.agreement = self._make_agreement()
+        self.quoter = Quoter(clock=self.clock, changes=self.changes, desk=self.desk, risk=risk)
+        self.targets = Targets(changes=self.changes, markets=self.markets, portfolio=portfolio)
+        self.protector = Protector(
+            clock=self.clock, changes=self.changes, markets=self.markets, portfolio=portfolio, table=self.table
+        )
+        self.timers = TimerBook(self.agenda, self.callbacks)
+        self.past = PastBook(self.markets, self.outbox)
+        self.client_ids = ClientIds(settings.first_client_id)
+        self.stops = self._make_stops()
+        self.balances = self._make_balances()
+        self.watch = self._make_watch()
+        self._day_slot = self.agenda.slot("day", risk.next_day, self._new_day)
+        self.router_slot = self.agenda.slot("router", router.next_due, _nothing)
+
+        # what existed before is connected, and each strategy gets the rooms that it may see
+        router.take_listener(self.router_slot.changed, self.changes)
+        risk.expected_price = self._expected_price
+        rooms = self._rooms_of_strategies()
+        for spec in strategies:
+            self._add(spec, rooms)
+
+    # -- making the rooms -----------------------------------------------------------------------------------------
+
+    def _make_callbacks(self) -> Callbacks:
+        return Callbacks(
             clock=self.clock,
             changes=self.changes,
             outbox=self.outbox,
@@ -115,63 +154,46 @@ class BotRooms:
             stop=self._stop_strategy,
             catches_interrupts=settings.catches_interrupts,
         )
-        self.quarantine = Quarantine(self._doubted, self.outbox.withheld)
-        self.table = OrderTable()
-        self.markets = Markets(
-            prices=portfolio.prices,
+
+    def _make_markets(self) -> Markets:
+        return Markets(
+            prices=self.portfolio.prices,
             clock=self.clock,
-            agenda=agenda,
+            agenda=self.agenda,
             callbacks=self.callbacks,
             quarantine=self.quarantine,
-            bar_grace_ns=settings.bar_grace_ns,
+            bar_grace_ns=self.settings.bar_grace_ns,
             on_price=self._priced,
             resting=self.table.resting,
         )
-        self.reads = Reads(router, agenda)
-        self.desk = OrderDesk(
+
+    def _make_desk(self) -> OrderDesk:
+        return OrderDesk(
             table=self.table,
             reads=self.reads,
-            portfolio=portfolio,
-            risk=risk,
-            router=router,
-            decisions=decisions,
-            agenda=agenda,
-            latest_accept_ns=settings.latest_accept_ns,
+            portfolio=self.portfolio,
+            risk=self.risk,
+            router=self.router,
+            decisions=self.decisions,
+            agenda=self.agenda,
+            latest_accept_ns=self.settings.latest_accept_ns,
             gate=self._make_gate,
             on_order=self._order_changed,
             on_fill=self._filled,
             on_foreign=self._foreign,
+            alarm=lambda text: self.outbox.note("error", text, "executions"),
         )
-        self.gate = self.desk.gate
-        self._shown_lots = self.desk.follow_ups.shown_lots
-        self.untold = Untold()
-        self.agreement = Agreement(
+
+    def _make_agreement(self) -> Agreement:
+        return Agreement(
             clock=self.clock,
-            agenda=agenda,
+            agenda=self.agenda,
             shown=self.desk.follow_ups.shown_lots,
             tell=self._tell,
             look_at=lambda order, now: self.desk.follow_ups.look_at((order,), now),
         )
-        self.quoter = Quoter(clock=self.clock, changes=self.changes, desk=self.desk, risk=risk)
-        self.targets = Targets(changes=self.changes, markets=self.markets, portfolio=portfolio)
-        self.protector = Protector(
-            clock=self.clock, changes=self.changes, markets=self.markets, portfolio=portfolio, table=self.table
-        )
-        self.timers = TimerBook(agenda, self.callbacks)
-        self.past = PastBook(self.markets, self.outbox)
-        self.client_ids = ClientIds(settings.first_client_id)
-        self.stops = self._make_stops()
-        self.balances = self._make_balances()
-        self.watch = self._make_watch()
-        self._day_slot = agenda.slot("day", risk.next_day, self._new_day)
-        self.router_slot = agenda.slot("router", router.next_due, _nothing)
-        router.take_listener(self.router_slot.changed, self.changes)
-        risk.expected_price = self._expected_price
-        rooms = self._rooms_of_strategies(fee_rates)
-        for spec in strategies:
-            self._add(spec, rooms)
 
-    def _rooms_of_strategies(self, fee_rates: Callable[[Pair, Nanos], FeeRates]) -> Rooms:
+    def _rooms_of_strategies(self) -> Rooms:
         return Rooms(
             clock=self.clock,
             zone=self.settings.zone,
@@ -185,13 +207,8 @@ class BotRooms:
             protector=self.protector,
             tell=self.outbox.logged,
             notify=self._notify,
-            fee_rates=fee_rates,
+            fee_rates=self._fee_rates,
         )
-
-    def _notify(self, strategy: str, text: str) -> None:
-        line = f"{strategy}: {text if len(text) <= _MESSAGE_MAX else text[: _MESSAGE_MAX - 3] + '...'}"
-        self.decisions.note("notify", self.clock.now, line)
-        self.outbox.note("message", line)
 
     def _make_stops(self) -> Stops:
         return Stops(
@@ -272,6 +289,13 @@ class BotRooms:
         )
         context = self.contexts[spec.name] = Context(record, rooms, entry, subscriptions, plots)
         bind(spec.strategy, context, spec.parameters)
+
+    # -- strategies -------------------------------------------------------------------------------------
+
+    def _notify(self, strategy: str, text: str) -> None:
+        line = f"{strategy}: {text if len(text) <= _MESSAGE_MAX else text[: _MESSAGE_MAX - 3] + '...'}"
+        self.decisions.note("notify", self.clock.now, line)
+        self.outbox.note("message", line)
 
     def _stop_strategy(self, record: StrategyRecord, reason: str) -> None:
         self.stops.stop_strategy(record, reason)

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from botkit.engine.agenda import BotClock, Changes
-from botkit.engine.market.blocks import Block, BlockCache, CandleBlock, SeriesSource
+from botkit.engine.market.blocks import Block, BlockCache, CandleBlock, SeriesSource, SharedBlocks
 from botkit.engine.market.book_run import BookRun
 from botkit.engine.market.markets import Markets
 from botkit.engine.market.pair_market import BarFeed, PairMarket
@@ -39,6 +39,7 @@ class Spans:
         callbacks: Callbacks,
         risk: RiskDesk,
         protector: Protector,
+        shared_blocks: SharedBlocks | None = None,
     ) -> None:
         self._clock = clock
         self._changes = changes
@@ -46,7 +47,7 @@ class Spans:
         self._callbacks = callbacks
         self._risk = risk
         self._protector = protector
-        self._blocks = BlockCache()
+        self._blocks = BlockCache(shared_blocks)
         # where the last span stopped within consecutive rows of one stream and block; the next span continues there
         self._rows: MergedRows | None = None
         self._columns: MarketColumns | None = None

@@ -50,6 +50,7 @@ from botkit.model.inputs import (
     Resume,
     SentBefore,
 )
+from botkit.model.money import format_units
 from botkit.model.orders import FINAL_STATES, LIVE_STATES, Order, OrderState
 
 #: startup is aborted after this many consecutive requests, one second apart, for which no connection could be made
@@ -186,6 +187,15 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
         )
     )
     _resume(bot, lifted)
+    for strategy, pairs in (books or {}).get("positions", {}).items():
+        for pair, figures in pairs.items() if strategy not in names else ():
+            if figures[0]:
+                amount = f"{format_units(figures[0])} {pair.partition('_')[0]} in {pair}"
+                bot.notices.tell(
+                    "warning",
+                    f"{strategy} is not in the configuration any more, but holds {amount}: its books are kept, and "
+                    f"nothing trades its coins until the strategy is back",
+                )
     return gone
 
 

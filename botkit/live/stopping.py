@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Iterable
 from functools import partial
 
 from botkit.engine.view import MoneyView
@@ -10,6 +11,8 @@ from botkit.engine.view_values import PositionView
 from botkit.live.bot import Bot
 from botkit.model.counts import counted
 from botkit.model.inputs import Flatten, Stop
+from botkit.model.orders import Order, OrderState
+from botkit.model.pairs import Pair
 from botkit.model.requests import CancelBatch, CancelOrder, Ending, Request
 
 #: number of attempts to sell a position at the end; an unsold remainder is kept and reported
@@ -49,29 +52,44 @@ async def _cancel_directly(bot: Bot, keep: frozenset[str]) -> None:
                 )
 
 
-async def _ends(bot: Bot, keep: frozenset[str], wait_s: float) -> None:
-    """Wait until all orders are final, except those that are to be left open."""
+async def _ends(bot: Bot, keep: frozenset[str], wait_s: float, pairs: Collection[Pair] = ()) -> None:
+    """Wait until all orders are final, except those that are to be left open. In ``pairs``, wait for the outcome of
+    these too.
+    """
     waited = 0.0
     while waited < wait_s and bot.driver.fault is None:
-        if all(order.strategy in keep for order in bot.view.open_orders()):
+        orders = bot.view.open_orders()
+        if all(order.strategy in keep for order in orders) and not _unknown(orders, pairs):
             return
         await asyncio.sleep(0.01)
         waited += 0.01
 
 
+def _unknown(orders: Iterable[Order], pairs: Collection[Pair]) -> set[Pair]:
+    """Return the pairs in which the outcome of an order is unknown, so that no market order can be sent there."""
+    return {order.pair for order in orders if order.state is OrderState.UNKNOWN and order.pair in pairs}
+
+
 async def _flatten(bot: Bot, strategy: str, keep: frozenset[str], wait_s: float) -> None:
     """Trade back to the holdings that were assigned to a strategy. Each order is limited to the amount that the visible
-    book can absorb within the slippage limit.
+    book can absorb within the slippage limit. What remains to be traded is computed once no order of unknown outcome,
+    whichever strategy's, can change it or be in its way.
     """
     refused = ""
     money = bot.view.money
-    for _ in range(_FLATTEN_ROUNDS):
-        reply = bot.say(Flatten(strategy))
-        await _ends(bot, keep, wait_s)
-        refused = next(iter(reply.value or ()), "")
-        if not _away(money, strategy):
+    for number in range(_FLATTEN_ROUNDS + 1):
+        pairs = {position.pair for position, _ in _away(money, strategy)}
+        await _ends(bot, keep, wait_s, pairs)
+        if number == _FLATTEN_ROUNDS or not _away(money, strategy):
             break
-        await bot.driver.wait(1.0)
+        if number:
+            await bot.driver.wait(1.0)
+        unknown = _unknown(bot.view.open_orders(), pairs)
+        if unknown >= pairs:
+            refused = f"the outcome of an order for {', '.join(sorted(unknown))} is unknown"
+        else:
+            reply = bot.say(Flatten(strategy))
+            refused = next(iter(reply.value or ()), "")
     for position, lots in _away(money, strategy):
         why = refused or "the book could not absorb it"
         amount = position.pair.rules.amount_text(abs(lots))

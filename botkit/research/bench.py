@@ -7,8 +7,8 @@
 
 Runs execute in this process, on the calling thread, and write no files. A run's result depends only on the project, the
 rows, the parameters, the span and the seed. Therefore identical inputs yield identical metrics and an identical
-decision hash on any machine. No run data remains in memory after a run, so memory use stays constant across ten
-thousand runs.
+decision hash on any machine. Only converted rows of the data remain in memory after a run, up to a fixed number, so
+memory use stays constant across ten thousand runs.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from botkit.assembly.backtest import parts_over
 from botkit.assembly.seals import sealed_end
 from botkit.backtesting.parts import BacktestParts
 from botkit.backtesting.session import run_backtest, run_figures, run_orders
+from botkit.engine.market.blocks import SharedBlocks
 from botkit.model.clock import Nanos
 from botkit.model.pairs import Pair
 from botkit.model.results import BacktestResult, DayRow, Figure, OrderRow
@@ -78,6 +79,7 @@ class Bench:
         # span into parts, so they need the correct end.
         self.end, _ = sealed_end(project, self.feed, self.start, until if end is None else end)
         self.seed = project.config.seed if seed is None else seed
+        self._blocks = SharedBlocks()
 
     def run(
         self,
@@ -129,6 +131,7 @@ class Bench:
             self.end if end is None else end,
             seed=self.seed,
             is_described=is_described,
+            shared_blocks=self._blocks,
         )
 
 

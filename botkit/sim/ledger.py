@@ -109,6 +109,7 @@ class Ledger:
         """Record one side of an execution. The other side is the market or another account. If the other side is an
         account, a second call with ``is_second`` records that side.
         """
+        # one function although it has several steps, because the calls would cost more than the steps
         assert lots > 0, order
         if not is_second:
             self._trade_number += 1
@@ -116,6 +117,8 @@ class Ledger:
         base, quote = pair.base, pair.quote
         value = ticks * lots * pair.value_times // pair.value_over
         base_units = lots * pair.lot_units
+
+        # the account gives from what the order has locked, and gets the other currency
         total, locked = account.total, account.locked
         order.executed_lots += lots
         order.executed_units += value
@@ -142,16 +145,17 @@ class Ledger:
         order.lock_units = lock
         assert lock >= 0, order
         assert order.remaining_lots >= 0, order
+
+        # the recorded market does the opposite; another account does it in a call of its own
         if meets_market:
             sign = 1 if order.is_buy else -1
             market = self.market
             market[base] = market.get(base, 0) - sign * base_units
             market[quote] = market.get(quote, 0) + sign * value
-        news = deed.news.get(account)
-        if news is None:
-            news = deed.news[account] = AccountNews(order.new.client_id)
-        news.orders[order.order_id] = order
+
         fee_currency, fee_units = self._charge(account, pair, got, got_units, value, deed.time, is_maker)
+
+        # the account is told of the order, the execution and the balances that have changed
         report = TradeReport(
             pair=pair,
             order_id=order.order_id,
@@ -165,11 +169,17 @@ class Ledger:
             time=deed.time - deed.time % NS_PER_MS,
         )
         account.trades.append(report)
+        news = deed.news.get(account)
+        if news is None:
+            news = deed.news[account] = AccountNews(order.new.client_id)
+        news.orders[order.order_id] = order
         news.trades.append(report)
         currencies = news.currencies
         currencies[base] = currencies[quote] = None
         if fee_currency != got:
             currencies[fee_currency] = None
+
+        # a limit order ends when nothing remains; a market buy ends when the matcher has no more for it
         if not order.is_market_buy:
             if order.remaining_lots:
                 order.state = PARTLY_FILLED

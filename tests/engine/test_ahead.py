@@ -100,6 +100,88 @@ def test_lines_computed_block_by_block_equal_lines_computed_bar_by_bar(seed: int
     assert drawn == expected_lines
 
 
+class HighestSMA(SMA):
+    """An average with state of its own."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__(length)
+        self.highest = 0.0
+
+    def extend(self, *columns: Any) -> Any:
+        results = super().extend(*columns)
+        self.highest = max([self.highest, *results[~np.isnan(results)].tolist()])
+        return results
+
+    def step(self, value: float) -> float | None:  # type: ignore[override]
+        mean = super().step(value)
+        self.highest = max(self.highest, mean or 0.0)
+        return mean
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_lines_of_blocks_that_a_run_has_passed_to_their_end_continue_from_there(seed: int) -> None:
+    columns = candles(seed)
+    bars = CandleBlock(columns, 0, ROWS).make_events()
+    in_blocks, one_by_one = BarSeries(PAIR, "1m"), BarSeries(PAIR, "1m")
+    found, expected = lines(in_blocks), lines(one_by_one)
+    for begin, end in ((0, 3), (3, 150), (150, 151), (151, 300)):
+        block = CandleBlock(columns, begin, end)
+        source = SeriesSource(in_blocks, block, 0)
+        for row in range(end - begin):
+            block.done = row + 1
+            if row % 3 == seed % 3:
+                assert found[0].ready is (begin + row >= 3)
+        source.end()
+        one_by_one.append_all(bars[begin:end])
+        assert [(line.value, line.previous) for line in found] == [(line.value, line.previous) for line in expected]
+    for bar in bars[300:]:
+        in_blocks.append(bar)
+        one_by_one.append(bar)
+        assert [(line.value, line.previous) for line in found] == [(line.value, line.previous) for line in expected]
+
+
+def test_the_state_of_a_subclass_continues_after_a_block() -> None:
+    series = BarSeries(PAIR, "1m")
+    line = series.attach(HighestSMA(4))
+    columns = candles(3)
+    for begin, end in ((0, 200), (200, ROWS)):
+        block = CandleBlock(columns, begin, end)
+        source = SeriesSource(series, block, 0)
+        block.done = 1
+        assert line.ready is bool(begin)
+        block.done = end - begin
+        source.end()
+    fresh = HighestSMA(4)
+    fresh.extend(columns.close / 10**PAIR.rules.price_decimals)
+    assert line.indicator.highest == fresh.highest  # type: ignore[attr-defined]
+
+
+def test_crossings_with_two_lines_and_levels_asked_for_in_turn_are_told_apart() -> None:
+    columns = candles(5)
+    block, bars = CandleBlock(columns, 0, ROWS), CandleBlock(columns, 0, ROWS).make_events()
+    ahead, plain = BarSeries(PAIR, "1m"), BarSeries(PAIR, "1m")
+    source = SeriesSource(ahead, block, 0)
+    said = []
+    for series in (ahead, plain):
+        fast, slow, middle = (series.attach(SMA(length)) for length in (2, 9, 5))
+        level = bars[200].close
+        answers = []
+        for row in range(ROWS):
+            if series is plain:
+                series.append(bars[row])
+            else:
+                block.done = row + 1
+            answers.append([line.crossed_above(fast) for line in (slow, middle)])
+            answers.append([fast.crossed_above(slow), fast.crossed_below(middle), fast.crossed_below(slow)])
+            answers.append([fast.crossed_above(level), fast.crossed_above(level + 1), fast.crossed_below(level)])
+        for wrong in (True, None, "9"):
+            with pytest.raises(ValueError, match="can cross an indicator"):
+                fast.crossed_above(wrong)  # type: ignore[arg-type]
+        said.append(answers)
+    assert said[0] == said[1]
+    source.end()
+
+
 def test_a_line_read_at_every_bar_is_computed_only_once_per_block(monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[float] = []
     step = SMA.step

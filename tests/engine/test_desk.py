@@ -234,6 +234,10 @@ def test_executions_of_one_millisecond_that_do_not_fit_in_one_listing_are_not_re
     e.serve(60)
     assert order.executed_lots == 4_000
     assert len(b.all(ListTrades)) <= 2 * 11  # two pages per attempt, at increasing intervals
+    [(level, text)] = b.messages
+    assert level == "error"
+    assert text.startswith(f"order {order_id_of(order)} has more than 1,000 executions within one millisecond")
+    assert "0.4 btc that it executed in btc_twd are not booked" in text
 
 
 def test_an_order_that_was_filled_is_read_if_its_final_report_is_missing_after_a_second() -> None:

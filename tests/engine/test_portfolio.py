@@ -430,6 +430,23 @@ def restarted(portfolio: Portfolio, *shares: CapitalShare) -> Portfolio:
     return again
 
 
+def test_a_position_in_a_pair_that_only_the_strategys_code_names_outlasts_restarts() -> None:
+    only_btc = {str(BTC_TWD): BTC_TWD}
+    share = CapitalShare("a", (BTC_TWD,))
+    portfolio = open_portfolio(share, balances=coins(twd=1000), pairs=only_btc)
+    portfolio.valuation.add(ETH_TWD)
+    order = make_order("a", ETH_TWD, Side.BUY, price=100, amount=3)
+    assert portfolio.lock(order) is None
+    portfolio.fill(order, execution(order, price=100, amount=3), 1)
+    before = portfolio.state()
+    for _ in range(3):
+        portfolio = Portfolio(pairs=only_btc, shares=portfolio.shares, reserve={}, currency="twd")
+        portfolio.restore(json.loads(json.dumps(before)))
+        assert portfolio.state() == before
+    assert portfolio.position("a", ETH_TWD).amount == 3
+    assert portfolio.state() == before
+
+
 def test_a_restart_restores_the_complete_state() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,), coins(twd=500)), CapitalShare("b", (ETH_TWD,)), balances=coins(twd=1000, eth=1)

@@ -180,6 +180,20 @@ def test_an_expired_queue_entry_is_returned_exactly_at_its_deadline() -> None:
     assert router.statistics().dropped == 2
 
 
+def test_an_order_and_a_read_that_wait_together_keep_their_own_deadlines() -> None:
+    router = a_router(create_order=(1, 60), open_orders=(1, 60))
+    fill_up(router, 1)
+    read = {"endpoint": "open_orders", "owner": "a", "priority": Priority.PRIVATE_READ, "now": START}
+    router.read(make_open_orders, **read)  # type: ignore[arg-type]
+    assert len(router.due(START).requests) == 1
+    late = [order(n, expires=START + n * NS_PER_S) for n in range(1, 7)]
+    for waiting in late:
+        router.create(waiting, START)
+    tickets = [router.read(make_open_orders, deadline=START + 9 * NS_PER_S, **read) for _ in late]  # type: ignore[arg-type]
+    assert router.due(START + 8 * NS_PER_S) == Due([], late, [])
+    assert [dropped.ticket for dropped in router.due(START + 9 * NS_PER_S).dropped] == tickets
+
+
 def test_an_order_that_expired_in_the_queue_is_not_sent_even_if_the_queue_is_empty() -> None:
     router = a_router()
     late = order(1, expires=START)

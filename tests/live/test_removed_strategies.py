@@ -17,7 +17,7 @@ from botkit.live.starting import OrphanChoice, start
 from botkit.live.state_folder import KeptHalt, StateFolder
 from botkit.model.clock import NS_PER_S
 from botkit.model.orders import Order, OrderState
-from tests.live.world import World, make_world, settled, strategy_of, told, until
+from tests.live.world import World, far_buy, make_world, settled, strategy_of, told, until
 
 pytestmark = pytest.mark.virtual_time
 
@@ -261,3 +261,38 @@ async def test_a_removed_strategy_keeps_its_position_in_a_pair_that_no_other_str
         world.config.write_text(text)
         third = await world.start()
         assert strategy_of(third, "r").position("eth_usdt").exact.amount == position
+
+
+@pytest.mark.parametrize("capital", ['capital: {usdt: "40000"}, ', ""])
+async def test_a_removed_strategys_position_outlasts_the_memory_of_its_orders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capital: str
+) -> None:
+    monkeypatch.setattr("botkit.live.starting.REMEMBERED", 0)  # as if its last order were longer ago
+    before, after = 'capital: {usdt: "40000"}, params: {pair: btc_usdt}', f"{capital}params: {{pair: eth_usdt}}"
+    config = _CONFIG.replace(before, after)
+    config = config if capital else config.replace('capital: {usdt: "60000"}, ', "")
+    async with make_world(tmp_path, config=config) as world:
+        bot = await world.start()
+        strategy = strategy_of(bot, "r")
+        await until(lambda: strategy.book("eth_usdt").best_ask)
+        bought = strategy.market_buy("eth_usdt", amount=1.0)
+        bot.driver.wake()
+        await until(lambda: bought.is_final)
+        held = strategy.position("eth_usdt").exact
+        flows = bot.view.money.holdings("r")
+        await until(lambda: not bot.persistence.is_dirty)
+        await world.crash(bot)
+        text = remove(world)
+        for _ in range(2):
+            second = await world.start()
+            assert "r is not in the configuration any more, but holds 0.998" in told(second)
+            second.view.money.check()
+            far_buy(second, 0.01)
+            await until(lambda: second.view.open_orders()[0].order_id)  # noqa: B023
+            await world.crash(second)
+        world.config.write_text(text)
+        third = await world.start()
+        again = strategy_of(third, "r").position("eth_usdt").exact
+        assert (again.amount, again.average_entry) == (held.amount, held.average_entry)
+        assert third.view.money.holdings("r") == flows
+        third.view.money.check()

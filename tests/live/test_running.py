@@ -31,7 +31,7 @@ from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import CreateOrder
 from tests.live.test_ports import HandClock
-from tests.live.world import WITH_COINS, World, far_buy, kept, make_world, puppet, settled, told, until
+from tests.live.world import WITH_COINS, World, far_buy, kept, make_world, puppet, settled, strategy_of, told, until
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.virtual_time
@@ -114,6 +114,48 @@ async def test_on_stop_flatten_restores_the_given_holdings(world: World, capital
     least = float(p.position("btc_usdt").pair.rules.least_amount)
     assert abs(p.position("btc_usdt").amount - given) < least + 0.0002, "except for the fees in coins"
     assert bot.view.money.unassigned["btc"] == round((1 - given) * 10**8)
+
+
+@pytest.mark.parametrize("side", ["buy", "sell"])
+async def test_a_stop_flattens_once_the_outcome_of_an_order_in_the_pair_is_known(world: World, side: str) -> None:
+    capital = 'use: puppet, on_stop: flatten, capital: {usdt: "40000", btc: "0.25"},'
+    other = '  - {name: other, use: puppet, on_stop: keep, capital: {usdt: "40000"}, params: {pair: btc_usdt}}\n'
+    text = world.config.read_text().replace("use: puppet,", capital)
+    world.config.write_text(text.replace("params: {pair: btc_usdt}}\n", "params: {pair: btc_usdt}}\n" + other, 1))
+    bot = await world.start(latest_accept_s=60)
+    p = puppet(bot)
+    await until(lambda: p.book("btc_usdt").best_bid)
+    order = p.market_buy("btc_usdt", spend=3000) if side == "buy" else p.market_sell("btc_usdt", amount=0.05)
+    bot.driver.wake()
+    await until(lambda: order.is_final)
+    # the other strategy's order stays unknown for 100 s of the exchange
+    world.emulator.add_fault({"kind": "late_arrival", "where": "create_order", "count": 1, "value": 100_000})
+    late = strategy_of(bot, "other").buy("btc_usdt", amount=0.01, price=round(p.last_price("btc_usdt") / 2))
+    bot.driver.wake()
+    await until(lambda: late.state is OrderState.UNKNOWN, 30)
+    await stop(bot)
+    mine = [one for one in bot.view.orders() if one.strategy == "p"]
+    assert not [one for one in mine if one.is_refused]
+    assert late.state is OrderState.OPEN, "it was not cancelled, because its strategy keeps its orders"
+    assert abs(p.position("btc_usdt").amount - 0.25) < 0.0003, "except for the fees in coins"
+    assert "could not be" not in told(bot)
+
+
+async def test_a_stop_sends_nothing_beside_an_order_whose_outcome_stays_unknown(world: World) -> None:
+    world.config.write_text(world.config.read_text() + "live: {on_stop: flatten}\n")
+    bot = await world.start(latest_accept_s=600)
+    p = puppet(bot)
+    await until(lambda: p.book("btc_usdt").best_bid)
+    bought = p.market_buy("btc_usdt", spend=3000)
+    bot.driver.wake()
+    await until(lambda: bought.is_final)
+    world.emulator.add_fault({"kind": "late_arrival", "where": "create_order", "count": 1, "value": 86_400_000})
+    late = p.market_buy("btc_usdt", spend=1000)
+    bot.driver.wake()
+    await until(lambda: late.state is OrderState.UNKNOWN, 30)
+    await stop(bot, wait_s=0.2)
+    assert [one.client_id for one in bot.view.orders()] == [bought.client_id, late.client_id]
+    assert "of btc_usdt could not be sold: the outcome of an order for btc_usdt is unknown" in told(bot)
 
 
 async def test_orders_placed_while_a_strategy_is_stopping_do_not_stay_open(world: World) -> None:

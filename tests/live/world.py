@@ -151,6 +151,7 @@ class World:
         wrap: Callable[[Any], Any] = lambda adapter: adapter,
         rest: str | None = None,
         ws: str | None = None,
+        latest_accept_s: float = 2,
     ) -> LiveParts:
         """Return a bot's parts. ``rest`` and ``ws`` override the emulator's addresses."""
         project = Project.load(self.config)
@@ -165,7 +166,7 @@ class World:
             clock=clock,
             folder=StateFolder(self.folder / "state", self.disk),
             fees=FeesConfig(),
-            latest_accept_s=2,
+            latest_accept_s=latest_accept_s,
             is_new_world=is_new_world,
         )
 

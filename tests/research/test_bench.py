@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 from botkit.backtesting.session import MACHINE_FIGURES
+from botkit.engine.market.blocks import CandleBlock
 from botkit.errors import ConfigError
 from botkit.project.data import backtest_feed
 from botkit.project.project import Project
 from botkit.research.bench import Bench
+from botkit.research.search.worker import span_of
 from botkit.tape.held import HeldSource
 from tests.backtest_world import ROOT, run, write_candles, write_config, write_strategy
 from tests.research_world import waves
@@ -35,6 +37,23 @@ def test_a_run_on_the_bench_equals_a_backtest_with_the_same_parameters(crossing:
     full = bench.result({"s": {"fast": fast, "slow": slow}})
     assert full.fills == alone.fills
     assert full.indicators == alone.indicators
+
+
+def test_runs_that_share_converted_rows_equal_runs_that_do_not(crossing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = Project.load(crossing)
+    points = [{"s": {"fast": fast, "slow": slow}} for fast, slow in ((3, 20), (5, 20), (3, 20), (10, 50))]
+    hour = 3_600 * 10**9
+    bench = Bench(project)
+    start, _ = span_of(bench)
+    spans = [(None, None), (start + 9 * hour, None), (None, start + 20 * hour)]
+    converted: list[int] = []
+    make = CandleBlock._converted
+    monkeypatch.setattr(CandleBlock, "_converted", lambda block: converted.append(block.count) or make(block))
+    found = [bench.run(point, start=begin, end=end) for begin, end in spans for point in points]
+    assert sum(converted) < 3 * bench.feed.streams[0].rows  # once for each span, of which two are shorter
+    fresh = [Bench(project).run(point, start=begin, end=end) for begin, end in spans for point in points]
+    assert found == fresh
+    assert len({run.journal_sha256 for run in found}) == 9
 
 
 def test_a_run_on_the_bench_with_a_book_tape_equals_a_backtest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,15 @@ class WindowIndicator(Indicator[V]):
     __slots__ = ("length",)
     length: int
 
+    def adopt(self, other: Self) -> None:
+        """Continue from the state of ``other``, a fork that is not used any more."""
+        for kind in type(self).__mro__:
+            for name in getattr(kind, "__slots__", ()):
+                if not name.startswith("__") and hasattr(other, name):
+                    setattr(self, name, getattr(other, name))
+        if hasattr(self, "__dict__"):  # a subclass may have attributes of its own
+            self.__dict__.update(other.__dict__)
+
     def fork(self) -> Self:
         """Return a copy that continues from the current state. All state consists of numbers and lists."""
         other = copy(self)

@@ -22,6 +22,10 @@ from botkit.model.events import Bar, Candle, OrderBook, Trade
 from botkit.model.orders import Side
 
 BLOCK_ROWS = 8_192
+#: the most rows that runs share as objects: some 45 MB of candles
+SHARED_ROWS = 131_072
+#: blocks that are no longer found are dropped after this many conversions in a row
+_IN_VAIN_MOST = 1_024
 #: up to this many bars are added to a series one by one, because numpy takes ten times as long for a single row
 _FEW_BARS = 8
 #: with fewer rows left in a block, window indicators are fed row by row
@@ -49,6 +53,7 @@ class Block:
         "done",
         "events",
         "most",
+        "origin",
         "price_list",
         "prices",
         "range",
@@ -62,7 +67,7 @@ class Block:
         start: int,
         received: IntArray,
         prices: npt.NDArray[np.float64],
-        price_list: list[float],
+        origin: Block | None,
         range_: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
         most: float,
         columns: tuple[npt.NDArray[Any], ...],
@@ -74,12 +79,15 @@ class Block:
         self.most = most
         self._jumps: list[int] | None = None
         self.start = start
-        self.received: list[int] = received.tolist()
+        #: a block of equal rows from an earlier run, whose converted rows this block shares. The arrays are its own,
+        #: because an indicator may write to its inputs
+        self.origin = origin
+        self.received: list[int] = received.tolist() if origin is None else origin.received
         self.prices = prices
-        self.count = len(price_list)
+        self.count = len(prices)
         #: the rows as events, empty until `make_events` is called
         self.events: list[Any] = []
-        self.price_list = price_list
+        self.price_list: list[float] = prices.tolist() if origin is None else origin.price_list
         self.done = 0
         #: every price from the row of the last `calm_until` call up to this row is plausible relative to the previous
         #: price
@@ -91,6 +99,12 @@ class Block:
 
     def make_events(self) -> list[Any]:
         """Create the events of the rows, on demand."""
+        origin = self.origin
+        self.events = self._converted() if origin is None else origin.events
+        return self.events
+
+    def _converted(self) -> list[Any]:
+        """Convert the rows to events."""
         raise NotImplementedError
 
     def make_rows(self) -> Iterator[tuple[int, int, float, Any]]:
@@ -128,7 +142,7 @@ class TradeBlock(Block):
 
     __slots__ = ("_pair",)
 
-    def __init__(self, columns: TradeColumns, start: int, stop: int) -> None:
+    def __init__(self, columns: TradeColumns, start: int, stop: int, origin: Block | None = None) -> None:
         rules = columns.pair.rules
         prices = columns.ticks[start:stop] / 10**rules.price_decimals
         self._pair = columns.pair
@@ -137,19 +151,17 @@ class TradeBlock(Block):
             start,
             columns.received[start:stop],
             prices,
-            prices.tolist(),
+            origin,
             (prices, prices),
             MOST,
             (*series, columns.side[start:stop]),
         )
 
-    def make_events(self) -> list[Any]:
-        """Create the trades."""
+    def _converted(self) -> list[Any]:
         time, _, amounts, side = self.columns
-        self.events = list(
+        return list(
             map(Trade, repeat(self._pair), time.tolist(), self.price_list, amounts.tolist(), _SIDES[side + 1].tolist())
         )
-        return self.events
 
 
 class CandleBlock(Block):
@@ -157,7 +169,7 @@ class CandleBlock(Block):
 
     __slots__ = ("_pair", "_resolution")
 
-    def __init__(self, columns: CandleColumns, start: int, stop: int) -> None:
+    def __init__(self, columns: CandleColumns, start: int, stop: int, origin: Block | None = None) -> None:
         rules = columns.pair.rules
         scale = 10**rules.price_decimals
         lots = columns.lots[start:stop]
@@ -174,13 +186,11 @@ class CandleBlock(Block):
         )
         self._pair, self._resolution = columns.pair, columns.resolution
         range_ = (series[3], series[2])
-        super().__init__(start, columns.received[start:stop], close, close.tolist(), range_, CANDLE_MOST, series)
+        super().__init__(start, columns.received[start:stop], close, origin, range_, CANDLE_MOST, series)
 
-    def make_events(self) -> list[Any]:
-        """Create the bars."""
+    def _converted(self) -> list[Any]:
         *figures, empty = [column.tolist() for column in self.columns]
-        self.events = list(map(Bar, repeat(self._pair), *figures, repeat(self._resolution), empty))
-        return self.events
+        return list(map(Bar, repeat(self._pair), *figures, repeat(self._resolution), empty))
 
 
 class SeriesSource:
@@ -232,10 +242,69 @@ class SeriesSource:
         self.series.pull_from(None)
 
 
-class BlockCache:
-    """The most recently converted block of each stream."""
+class SharedBlocks:
+    """Converted blocks that successive runs share, with ``rows_max`` rows at most.
 
-    def __init__(self) -> None:
+    A block is shared only if the rows are equal in every column. The rows of another tape, or of a tape that was
+    changed, are converted again, so sharing never changes a run.
+    """
+
+    def __init__(self, rows_max: int = SHARED_ROWS) -> None:
+        self._rows_max = rows_max
+        self._kept: dict[tuple[str, str, int, int], tuple[TradeColumns | CandleColumns, Block]] = {}
+        self._rows = 0
+        #: blocks converted in a row without finding any of those kept
+        self._in_vain = 0
+
+    @property
+    def rows(self) -> int:
+        """The number of rows in the blocks that are kept."""
+        return self._rows
+
+    def find(self, rows: TradeColumns | CandleColumns) -> Block | None:
+        """Return a block of equal rows, or None if there is none."""
+        found = self._kept.get(_key(rows))
+        if found is None or not _are_equal(found[0], rows):
+            return None
+        self._in_vain = 0
+        return found[1]
+
+    def keep(self, rows: TradeColumns | CandleColumns, block: Block) -> None:
+        """Keep a new block for later runs, if there is room. The first blocks of a long tape stay, because a run reads
+        its tape from the start. They are dropped once they have not been found for long.
+        """
+        self._in_vain += 1
+        if self._in_vain > _IN_VAIN_MOST:
+            self._kept.clear()
+            self._rows = self._in_vain = 0
+        key, count = _key(rows), len(rows)
+        there = count if key in self._kept else 0  # rows that differ replace those kept
+        if self._rows - there + count <= self._rows_max:
+            self._rows += count - there
+            self._kept[key] = rows, block
+            block.make_events()  # before an indicator can write to the block's arrays
+
+
+def _key(rows: TradeColumns | CandleColumns) -> tuple[str, str, int, int]:
+    return rows.pair, rows.kind, int(rows.received[0]), len(rows)
+
+
+def _are_equal(kept: MarketColumns, rows: MarketColumns) -> bool:
+    """Return True if all columns are equal, and prices and amounts have the same decimals."""
+    if type(kept) is not type(rows) or kept.pair.rules != rows.pair.rules:
+        return False
+    for name in rows.__struct_fields__:
+        one, other = getattr(kept, name), getattr(rows, name)
+        if not (np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other):
+            return False
+    return True
+
+
+class BlockCache:
+    """The most recently converted block of each stream. With ``shared``, converted rows are shared with other runs."""
+
+    def __init__(self, shared: SharedBlocks | None = None) -> None:
+        self._shared = shared
         self._blocks: dict[tuple[str, str], tuple[MarketColumns, Any]] = {}
 
     def get(self, columns: TradeColumns | CandleColumns, row: int) -> Any:
@@ -246,11 +315,17 @@ class BlockCache:
         if found is not None and found[0] is columns and found[1].start == start:
             return found[1]
         stop = min(start + BLOCK_ROWS, len(columns))
+        shared, rows, origin = self._shared, columns, None
+        if shared is not None:
+            rows = columns.rows(start, stop)
+            origin = shared.find(rows)
         block: Any
         if isinstance(columns, TradeColumns):
-            block = TradeBlock(columns, start, stop)
+            block = TradeBlock(columns, start, stop, origin)
         else:
-            block = CandleBlock(columns, start, stop)
+            block = CandleBlock(columns, start, stop, origin)
+        if shared is not None and origin is None:
+            shared.keep(rows, block)
         self._blocks[key] = (columns, block)
         return block
 

@@ -132,17 +132,23 @@ class Portfolio:
 
     def state(self) -> dict[str, Any]:
         """Return all state that must survive a restart, as plain data (with text keys, and with integers kept as
-        integers).
+        integers). It includes restored positions that this run has no use for.
         """
-        stakes = self._stakes.everybody()
+        stakes, aside = self._stakes.everybody(), self._stakes.positions_aside
         return {
             **self.capital.state(),
             "ledger": self.ledger.state(),
             "positions": {
-                name: {str(pair): position.state() for pair, position in stake.positions.items()}
-                for name, stake in stakes.items()
+                name: aside.get(name, {})
+                | (
+                    {str(pair): position.state() for pair, position in stakes[name].positions.items()}
+                    if name in stakes
+                    else {}
+                )
+                for name in dict.fromkeys((*stakes, *aside))
             },
-            "flows": {name: dict(stake.flows) for name, stake in stakes.items() if stake.flows is not None},
+            "flows": self._stakes.flows_aside
+            | {name: dict(stake.flows) for name, stake in stakes.items() if stake.flows is not None},
             **self.days.state(),
             **({"peaks": self.peaks.state()} if self.peaks.baselines else {}),
             "rounding": self.balances.rounding_units,
@@ -171,15 +177,20 @@ class Portfolio:
                 self._stakes.depart(order.strategy, POOL, shared=order.strategy in state["flows"])
         for name, positions in state["positions"].items():
             stake = self._stakes.find(name)
-            for pair, figures in positions.items() if stake is not None else ():
+            for pair, figures in positions.items():
                 cell = self.prices.get(pair)
                 if stake is not None and cell is not None:
                     self._stakes.position(stake, cell.pair).restore(
                         list(figures) if len(figures) > 5 else [*figures, self._given_before(name, cell.pair, figures)]
                     )
+                elif any(figures):
+                    whole = list(figures) if len(figures) > 5 else [*figures, figures[0]]
+                    self._stakes.positions_aside.setdefault(name, {})[pair] = whole
         for name, flows in state["flows"].items():
             stake = self._stakes.find(name)
-            if stake is not None and stake.flows is not None:
+            if stake is None:
+                self._stakes.flows_aside[name] = dict(flows)
+            elif stake.flows is not None:
                 stake.flows.update(flows)
         self.days.restore(state, self._stakes.present)
         if "peaks" in state:

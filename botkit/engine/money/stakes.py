@@ -40,7 +40,7 @@ class Stake:
 class Stakes:
     """The stakes of all strategies, by name in configuration order."""
 
-    __slots__ = ("_ledger", "_valuation", "departed", "known", "present")
+    __slots__ = ("_ledger", "_valuation", "departed", "flows_aside", "known", "positions_aside", "present")
 
     def __init__(self, ledger: AccountLedger, valuation: Valuation) -> None:
         self._ledger = ledger
@@ -51,6 +51,11 @@ class Stakes:
         self.departed: dict[str, Stake] = {}
         #: the stakes of both
         self.known: dict[str, Stake] = {}
+        #: restored figures, by strategy and pair, of positions that this run has no use for: their strategy is not
+        #: configured, or names another pair. They are kept for the run that has
+        self.positions_aside: dict[str, dict[str, list[int]]] = {}
+        #: the same for the flows of strategies that shared the pool
+        self.flows_aside: dict[str, dict[str, int]] = {}
 
     def add(self, name: str, part: str, *, shared: bool) -> Stake:
         """Add a configured strategy, with the part of the ledger from which it spends."""
@@ -75,4 +80,7 @@ class Stakes:
         found = stake.positions.get(pair)
         if found is None:
             found = stake.positions[pair] = Position(pair, stake.part.funds[pair.base], self._valuation.add(pair))
+            figures = self.positions_aside.get(stake.name, {}).pop(pair, None)
+            if figures is not None:  # the strategy's code chose the pair, so only now is it known
+                found.restore(figures)
         return found

@@ -66,7 +66,8 @@ class OrderDesk:
     may be sent.
 
     ``on_order`` is called with each state, ``on_fill`` with each execution, and ``on_foreign`` with rows of orders that
-    are not ours. ``gate`` runs the checks, including those for orders whose outcome is unknown.
+    are not ours. ``gate`` runs the checks, including those for orders whose outcome is unknown. ``alarm`` tells the
+    user that the books are wrong.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class OrderDesk:
         on_order: Callable[[Order], None],
         on_fill: Callable[[Fill], None],
         on_foreign: Callable[[OrderReport], None],
+        alarm: Callable[[str], None],
     ) -> None:
         self._table = table
         self._open = table.open
@@ -109,7 +111,7 @@ class OrderDesk:
         self.booked = 0
         #: time at which the latest execution was booked
         self.booked_at: Nanos = 0
-        self.follow_ups = FollowUps(table=table, reads=reads, router=router, agenda=agenda, results=self)
+        self.follow_ups = FollowUps(table=table, reads=reads, router=router, agenda=agenda, results=self, alarm=alarm)
         self.resolution = Resolution(
             table=table,
             reads=reads,

@@ -8,7 +8,7 @@ like all other requests.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from botkit.engine.agenda import Agenda
@@ -48,12 +48,23 @@ class FollowUps:
     """Orders to look at again, each at its time."""
 
     def __init__(
-        self, *, table: OrderTable, reads: Reads, router: Router, agenda: Agenda, results: ReadResults
+        self,
+        *,
+        table: OrderTable,
+        reads: Reads,
+        router: Router,
+        agenda: Agenda,
+        results: ReadResults,
+        alarm: Callable[[str], None],
     ) -> None:
+        """``alarm`` tells the user of executions that cannot be read."""
         self._orders = table.by_client_id
         self._reads = reads
         self._router = router
         self._results = results
+        self._alarm = alarm
+        #: client ids of orders with executions that cannot be read, which the user has been told
+        self._told: set[int] = set()
         #: lots executed according to a report, by client id; exceeds the order's own figure until the executions arrive
         self.shown_lots: dict[int, int] = {}
         #: orders that must be read, until a read succeeds
@@ -93,6 +104,8 @@ class FollowUps:
             self._in_vain.pop(client_id, None)
         if self.unread:
             self.unread.discard(client_id)
+        if self._told:
+            self._told.discard(client_id)
         if self._due and self._due[0][2] == client_id:
             self._drop_final()
 
@@ -244,13 +257,12 @@ class FollowUps:
             if order.state in FINAL_STATES:
                 return
             oldest = min(row.time for row in rows) + NS_PER_MS if len(rows) >= LISTED_MAX else None
-            if (
-                oldest is not None
-                and (end is None or oldest < end)  # otherwise, a single millisecond has more rows than fit in a listing
-                and self.shown_lots.get(order.client_id, 0) > order.executed_lots
-            ):
+            if oldest is None or self.shown_lots.get(order.client_id, 0) <= order.executed_lots:
+                self._read_again(order, at)
+            elif end is None or oldest < end:
                 self._read_trades(order, at, oldest)
             else:
+                self._cannot_list(order)
                 self._read_again(order, at)
 
         self._reads.read(
@@ -259,6 +271,18 @@ class FollowUps:
             endpoint=ListTrades.endpoint,
             owner=order.strategy,
             now=now,
+        )
+
+    def _cannot_list(self, order: Order) -> None:
+        """Tell the user, once for each order, that a single millisecond has more rows than fit in a listing."""
+        if order.client_id in self._told:
+            return
+        self._told.add(order.client_id)
+        missing = order.pair.rules.amount_text(self.shown_lots[order.client_id] - order.executed_lots)
+        self._alarm(
+            f"order {order.order_id} has more than {LISTED_MAX:,} executions within one millisecond, and the exchange "
+            f"lists no more: {missing} {order.pair.base} that it executed in {order.pair} are not booked, so the "
+            f"position of {order.strategy} is wrong by as much. Compare it with the exchange's, and stop the bot"
         )
 
 

@@ -15,13 +15,11 @@ A simulation of this protocol with lost requests, lost responses, late arrivals,
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, Protocol
-
-import msgspec
+from typing import Protocol
 
 from botkit.engine.agenda import Agenda
 from botkit.engine.money.portfolio import Portfolio, required_units
+from botkit.engine.orders.lookup_reads import BALANCES, BY_CLIENT_ID, OPEN_ORDERS, PROOF, LookUpRead, order_of
 from botkit.engine.orders.matching_reports import CREATED_SLACK, is_same_order, is_too_old
 from botkit.engine.orders.reads import LISTED_MAX, Reads
 from botkit.engine.orders.table import OrderTable
@@ -33,37 +31,14 @@ from botkit.model.pairs import Pair
 from botkit.model.requests import (
     Answer,
     Ending,
-    GetBalances,
-    GetOrder,
-    ListOpenOrders,
-    ListOrders,
-    ListTrades,
-    Request,
 )
 
 #: times at which an order whose outcome is unknown is polled, in seconds after the abort; after that, every 30 s
 _POLLS_NS = tuple(int(s * NS_PER_S) for s in (0.5, 1, 2, 4, 8, 15, 30))
 _POLL_LATER_NS = 30 * NS_PER_S
-#: listings start this long before the order was sent, because the clocks may differ
-_LOOK_BACK_NS = 60 * NS_PER_S
 _CONFIRM_RETRY_NS = 1 * NS_PER_S
 #: retries of refused look-ups are spread over this many slots, spaced this far apart
 _PLACES, _APART_NS = 16, 100 * NS_PER_MS
-
-
-class Look(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """One kind of read in which an order may be found. ``make`` builds its request from the request's id, the order,
-    and the time up to which rows are wanted (None: up to now).
-    """
-
-    endpoint: str
-    make: Callable[[int, Order, Nanos | None], Request]
-    #: False for a listing that is never cut off
-    is_paged: bool = False
-    #: True if the response is the same for every order, so that the cases share it
-    is_shared: bool = False
-    #: True if an empty response means that the exchange does not know the row yet
-    must_find: bool = False
 
 
 class Case:
@@ -96,7 +71,7 @@ class Case:
         #: True once a look-up succeeded without finding the order
         self.is_looked_up = False
         #: the reads that succeeded after the time limit without returning any row that could be the order
-        self.good_after_bound: set[Look] = set()
+        self.good_after_bound: set[LookUpRead] = set()
         #: exchange ids of orders that were ruled out
         self.explained: set[str] = set()
         #: amount locked by the foreign open orders, in the currency that this order would lock
@@ -220,9 +195,9 @@ class Resolution:
     def _look(self, case: Case, now: Nanos) -> None:
         case.busy = True
         self._slot.changed()
-        self._read(case, _BY_CLIENT_ID, now)
+        self._read(case, BY_CLIENT_ID, now)
 
-    def _read(self, case: Case, look: Look, now: Nanos, end: Nanos | None = None) -> None:
+    def _read(self, case: Case, look: LookUpRead, now: Nanos, end: Nanos | None = None) -> None:
         """Read a listing up to ``end``. If the listing is full, continue backward from its oldest row."""
 
         def on_answer(answer: Answer, at: Nanos) -> None:
@@ -252,7 +227,7 @@ class Resolution:
         order = case.order
         read(lambda i: look.make(i, order, end), on_answer, endpoint=look.endpoint, owner=order.strategy, now=now)
 
-    def _holds_it(self, case: Case, look: Look, rows: tuple[object, ...], now: Nanos) -> bool:
+    def _holds_it(self, case: Case, look: LookUpRead, rows: tuple[object, ...], now: Nanos) -> bool:
         """Return True if a row is the order, could be the order, or is an execution that no known order explains. In
         that case, the next step has already been started.
         """
@@ -269,13 +244,13 @@ class Resolution:
                 if not self._table.is_known(row.order_id):
                     foreign_lock_units += _lock_units(row, _lock_currency(order.pair, order.side))
             elif isinstance(row, TradeReport) and self._is_unexplained(case, row):
-                self._read(case, _order_of(row), now)
+                self._read(case, order_of(row), now)
                 return True
-        if look is _OPEN_ORDERS:
+        if look is OPEN_ORDERS:
             case.foreign_lock_units = foreign_lock_units
         return False
 
-    def _good(self, case: Case, look: Look, asked: Nanos, now: Nanos) -> None:
+    def _good(self, case: Case, look: LookUpRead, asked: Nanos, now: Nanos) -> None:
         """Continue with the remaining reads after a successful read that did not find the order."""
         case.is_looked_up = True
         if case.rejected:
@@ -285,7 +260,7 @@ class Resolution:
             self._later(case, now)
             return
         case.good_after_bound.add(look)
-        for following in _PROOF:
+        for following in PROOF:
             if following not in case.good_after_bound:
                 self._read(case, following, now)
                 return
@@ -308,7 +283,7 @@ class Resolution:
         if total - available - explained + rounding >= required_units(order):
             self._start_over(case, now)
         else:
-            self._good(case, _BALANCES, asked, now)
+            self._good(case, BALANCES, asked, now)
 
     def _start_over(self, case: Case, now: Nanos) -> None:
         case.good_after_bound.clear()
@@ -366,45 +341,6 @@ class Resolution:
         self.settled(case.order, now)
         if case.order.state not in FINAL_STATES:
             self._verdicts.finish(case.order, state, now, reason)
-
-
-def _start(order: Order) -> Nanos:
-    return order.sent - _LOOK_BACK_NS
-
-
-def _orders(request_id: int, order: Order, client_id: int | None, end: Nanos | None) -> ListOrders:
-    return ListOrders(
-        id=request_id, pair=order.pair, client_id=client_id, start=_start(order), end=end, limit=LISTED_MAX
-    )
-
-
-def _trades(request_id: int, order: Order, end: Nanos | None) -> ListTrades:
-    return ListTrades(id=request_id, pair=order.pair, start=_start(order), end=end, limit=LISTED_MAX)
-
-
-_BY_CLIENT_ID: Final = Look(
-    endpoint=ListOrders.endpoint, make=lambda i, order, end: _orders(i, order, order.client_id, end), is_paged=True
-)
-_ALL_ORDERS: Final = Look(
-    endpoint=ListOrders.endpoint, make=lambda i, order, end: _orders(i, order, None, end), is_paged=True
-)
-_OPEN_ORDERS: Final = Look(
-    endpoint=ListOpenOrders.endpoint, make=lambda i, order, end: ListOpenOrders(id=i), is_shared=True
-)
-_BALANCES: Final = Look(endpoint=GetBalances.endpoint, make=lambda i, order, end: GetBalances(id=i), is_shared=True)
-_TRADES: Final = Look(endpoint=ListTrades.endpoint, make=_trades, is_paged=True)
-#: the reads that must all succeed after the time limit, in this order, before an order is proved absent; the balances
-#: are compared with the open orders read just before
-_PROOF: Final = (_BY_CLIENT_ID, _ALL_ORDERS, _OPEN_ORDERS, _BALANCES, _TRADES)
-
-
-def _order_of(row: TradeReport) -> Look:
-    """Return the read of the order that an unexplained trade belongs to."""
-    return Look(
-        endpoint=GetOrder.endpoint,
-        make=lambda i, order, end: GetOrder(id=i, pair=row.pair, order_id=row.order_id),
-        must_find=True,
-    )
 
 
 def _stamp(row: object) -> Nanos:

@@ -56,7 +56,8 @@ class Backlog:
         self.creates_by_id: dict[int, WaitingOrder] = {}
         self._reads: dict[int, WaitingRead] = {}  # by ticket
         self._deadlines = Deadlines()
-        self._next_key = 0  # keys count up, so they reflect the order of arrival
+        # keys count up, so they reflect the order of arrival; orders and reads share them, as they share the deadlines
+        self._next_key = 0
 
     @property
     def count(self) -> int:
@@ -120,7 +121,8 @@ class Backlog:
     ) -> None:
         """Let a read wait. Reads of a lower ``rank`` are served first."""
         queue = self._lane(route, rank, is_urgent).queue
-        item = WaitingRead(ticket, owner, since, deadline, make, endpoint, queue)
+        self._next_key += 1
+        item = WaitingRead(self._next_key, ticket, owner, since, deadline, make, endpoint, queue)
         queue.push(item)
         self._reads[ticket] = item
         self._deadlines.add(item)
@@ -172,7 +174,7 @@ class Backlog:
     def take_read(self, lane: ReadLane) -> WaitingRead:
         """Remove and return the next read of a lane."""
         item = lane.queue.pop()
-        del self._reads[item.key]
+        del self._reads[item.ticket]
         self._deadlines.forget(item)
         return item
 
@@ -181,7 +183,7 @@ class Backlog:
         late = self._deadlines.pop_passed(now)
         for item in late:
             if isinstance(item, WaitingRead):
-                del self._reads[item.key]
+                del self._reads[item.ticket]
                 item.lane.remove(item)
             else:
                 assert isinstance(item, WaitingOrder)

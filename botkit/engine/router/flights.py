@@ -136,12 +136,12 @@ class Flights:
 
     def read(self, item: WaitingRead, route: Route, now: Nanos) -> Request:
         """Build a waiting read, whose ticket becomes the request id."""
-        self.in_air[item.key] = (route, now, READ, ())
+        self.in_air[item.ticket] = (route, now, READ, ())
         figures = self._figures[item.endpoint]
         figures.requests += 1
         if now > item.since:
             figures.waits.add(now - item.since)
-        return item.make(item.key)
+        return item.make(item.ticket)
 
     # -- what becomes of the slots --------------------------------------------------------------------------------
 

@@ -50,13 +50,14 @@ class WaitingOrder(Waiting):
 
 
 class WaitingRead(Waiting):
-    """A waiting read; ``make`` builds its request once it may be sent."""
+    """A waiting read; ``make`` builds its request once it may be sent, with the ``ticket`` as its id."""
 
-    __slots__ = ("endpoint", "lane", "make")
+    __slots__ = ("endpoint", "lane", "make", "ticket")
 
     def __init__(
         self,
         key: int,
+        ticket: int,
         owner: str,
         since: Nanos,
         deadline: Nanos | None,
@@ -65,6 +66,7 @@ class WaitingRead(Waiting):
         lane: FairQueue[WaitingRead],
     ) -> None:
         super().__init__(key, owner, since, deadline, False)
+        self.ticket = ticket
         self.make = make
         self.endpoint = endpoint
         self.lane = lane

@@ -105,7 +105,7 @@ class BacklogSender:
         for item in self._backlog.take_late(now):
             if isinstance(item, WaitingRead):
                 self._figures[item.endpoint].dropped += 1
-                due.dropped.append(DroppedRead(item.key, item.endpoint, item.owner, "waited past its deadline"))
+                due.dropped.append(DroppedRead(item.ticket, item.endpoint, item.owner, "waited past its deadline"))
             else:
                 assert isinstance(item, WaitingOrder)
                 self._flights.create_figures.dropped += 1

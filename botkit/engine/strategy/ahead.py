@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from botkit.engine.indicators.blocks import WindowIndicator
 from botkit.engine.indicators.indicator import Array
 
 
@@ -27,9 +28,10 @@ class Ahead:
 
     ``columns`` are the indicator's inputs in these rows, and ``times`` are the times of the rows. ``before`` and
     ``now`` are the values at the last two rows before ``begin``, and ``results`` are the values after each row.
+    ``advanced`` is the copy of the indicator that computed them.
     """
 
-    __slots__ = ("_crossed", "begin", "block", "columns", "down", "line", "other", "times", "up", "values")
+    __slots__ = ("_crossed", "advanced", "begin", "block", "columns", "down", "line", "other", "times", "up", "values")
 
     def __init__(
         self,
@@ -41,7 +43,9 @@ class Ahead:
         before: float | None,
         now: float | None,
         results: Array,
+        advanced: WindowIndicator[Any],
     ) -> None:
+        self.advanced = advanced
         self.block = block
         self.begin = begin
         self.times = times

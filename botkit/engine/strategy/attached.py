@@ -196,6 +196,7 @@ class Attached(Crossing, Generic[V]):
         indicator = self._indicator
         if not isinstance(indicator, WindowIndicator) or indicator.fields:
             return False
+        advanced = indicator.fork()
         self._ahead = Ahead(
             block,
             begin,
@@ -203,7 +204,8 @@ class Attached(Crossing, Generic[V]):
             columns=columns,
             before=self._before,  # type: ignore[arg-type]
             now=indicator.value,
-            results=indicator.fork().extend(*columns),
+            results=advanced.extend(*columns),
+            advanced=advanced,
         )
         return True
 
@@ -215,7 +217,12 @@ class Attached(Crossing, Generic[V]):
         if ahead is None:
             return
         count = ahead.block.done - ahead.begin
-        if count:
+        if count == len(ahead.times) and self._line is None:
+            # the run has passed all prepared rows, so the copy that computed them is in the indicator's next state
+            assert isinstance(self._indicator, WindowIndicator)
+            _, self._before = ahead.at_both()
+            self._indicator.adopt(ahead.advanced)
+        elif count:
             self.take_columns([column[:count] for column in ahead.columns], ends_of(ahead.times[:count]))
 
     def take_row(self, row: Any, end_of: Callable[[Any], int]) -> None:

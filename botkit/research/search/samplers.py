@@ -28,6 +28,9 @@ _DRAWS_MOST = 10_000
 class Sampler(Protocol):
     """Chooses points, possibly based on the objectives of earlier points."""
 
+    #: True if the points depend on the objectives of earlier batches
+    learns: bool
+
     def ask(self, count: int) -> list[Point]:
         """Return up to ``count`` points to try next. Returns fewer points, or none, if the sampler has run out of
         points.
@@ -67,6 +70,8 @@ def _grid_points(axes: Sequence[Axis]) -> Iterator[Point]:
 
 
 class _Grid:
+    learns = False
+
     def __init__(self, axes: Sequence[Axis], where: Where | None, fixed: Point) -> None:
         valid = (point for point in _grid_points(axes) if where is None or where.holds(fixed | point))
         self._points = valid
@@ -80,6 +85,8 @@ class _Grid:
 
 class _Random:
     """Draws points uniformly, each at most once."""
+
+    learns = False
 
     def __init__(self, axes: Sequence[Axis], where: Where | None, fixed: Point, seed: int) -> None:
         self._axes = axes
@@ -114,6 +121,8 @@ class _Random:
 
 class _Tpe:
     """Optuna's tree-structured Parzen estimator. It proposes points in batches, so it cannot learn within a batch."""
+
+    learns = True
 
     def __init__(self, axes: Sequence[Axis], where: Where | None, fixed: Point, seed: int) -> None:
         try:

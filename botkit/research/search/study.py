@@ -25,6 +25,8 @@ __all__ = ["BATCH", "Evaluation", "Runner", "Study", "Trial", "TrialRun", "ranke
 #: The number of points to request from the sampler at once. It does not depend on the number of workers, so the results
 #: do not depend on it either.
 BATCH = 16
+#: this many batches run together if neither the sampler nor pruning depends on their results
+_TOGETHER = 8
 #: with pruning, the fractions of the span after which the trials in a batch are compared
 RUNGS = (0.25, 0.5)
 #: the minimum number of trials for a comparison
@@ -133,15 +135,45 @@ class Study:
             points = self._sampler.ask(min(BATCH, self._most - len(self.trials)))
             if not points:
                 break
-            first = len(self.trials)
-            begin, end = self._span or (None, None)
-            batch = [TrialRun(first + i, point, 1.0, begin, end) for i, point in enumerate(points)]
-            trials = self._run_batch(batch)
-            self._sampler.tell(points, [self._objective.rank(trial.value) for trial in trials])
-            for trial in trials:
-                self.trials.append(trial)
-                self._on_trial(trial)
+            if self._prune or self._sampler.learns:
+                trials = self._run_batch(self._jobs(points))
+                self._sampler.tell(points, [self._objective.rank(trial.value) for trial in trials])
+                for trial in trials:
+                    self._add(trial)
+            else:
+                self._run_together(points)
         return self.trials
+
+    def _jobs(self, points: Sequence[Point]) -> list[TrialRun]:
+        first = len(self.trials)
+        begin, end = self._span or (None, None)
+        return [TrialRun(first + i, point, 1.0, begin, end) for i, point in enumerate(points)]
+
+    def _add(self, trial: Trial) -> None:
+        self.trials.append(trial)
+        self._on_trial(trial)
+
+    def _run_together(self, points: list[Point]) -> None:
+        """Run several batches whose trials do not depend on each other, starting with ``points``, so that no worker
+        waits for the others at the end of each. Each trial is added as soon as all earlier ones have been.
+        """
+        for _ in range(_TOGETHER - 1):
+            more = self._sampler.ask(min(BATCH, self._most - len(self.trials) - len(points)))
+            if not more:
+                break
+            points = points + more
+        ended: dict[int, Trial] = {}
+
+        def done(job: TrialRun, evaluation: Evaluation) -> None:
+            ended[job.number] = self._judge(job, evaluation)
+            while (trial := ended.pop(len(self.trials), None)) is not None:
+                self._add(trial)
+
+        try:
+            self._evaluate(self._jobs(points), done)
+        finally:
+            for _, trial in sorted(ended.items()):  # after Ctrl-C, those that finished before an earlier one
+                self._add(trial)
 
     def _run_batch(self, batch: Sequence[TrialRun]) -> list[Trial]:
         ended: dict[int, Trial] = {}
@@ -163,7 +195,12 @@ class Study:
             ended[job.number] = self._judge(job, found[job.number])
         return [ended[job.number] for job in batch]
 
-    def _evaluate(self, jobs: Sequence[TrialRun]) -> dict[int, Evaluation]:
+    def _evaluate(
+        self, jobs: Sequence[TrialRun], then: Callable[[TrialRun, Evaluation], None] = lambda job, evaluation: None
+    ) -> dict[int, Evaluation]:
+        """Return the evaluations of ``jobs``, including those from an earlier session. Each is passed to ``then`` once
+        it is known.
+        """
         found: dict[int, Evaluation] = {}
         missing = []
         for job in jobs:
@@ -172,10 +209,12 @@ class Study:
                 missing.append(job)
             else:
                 found[job.number] = known
+                then(job, known)
 
         def done(job: TrialRun, evaluation: Evaluation) -> None:
             found[job.number] = evaluation
             self._on_evaluation(job, evaluation)
+            then(job, evaluation)
 
         if missing:
             self._runner.run(missing, done, self._interrupts)

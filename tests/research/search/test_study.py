@@ -12,7 +12,7 @@ from botkit.research.search.axes import Axis, Choices, Range
 from botkit.research.search.interrupts import NEVER, Interrupts
 from botkit.research.search.objectives import Objective
 from botkit.research.search.samplers import SAMPLERS, grid_size, make_sampler
-from botkit.research.search.study import BATCH, Evaluation, Study, Trial, TrialRun, explain_no_value, ranked
+from botkit.research.search.study import BATCH, RUNGS, Evaluation, Study, Trial, TrialRun, explain_no_value, ranked
 from botkit.research.search.where import Where
 
 AXES: list[Axis] = [Choices("s.a", tuple(range(10)), is_ordered=True), Choices("s.b", ("x", "y"), is_ordered=False)]
@@ -121,6 +121,73 @@ def test_a_continued_search_equals_an_uninterrupted_one(kind: str, prune: bool) 
         assert not set(runner.ran) & set(known)
 
 
+class Counting(Shuffled):
+    """Notes how many jobs it is given at once."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.given: list[int] = []
+
+    def run(
+        self, jobs: Sequence[TrialRun], done: Callable[[TrialRun, Evaluation], None], interrupts: Interrupts = NEVER
+    ) -> None:
+        self.given.append(len(jobs))
+        super().run(jobs, done, interrupts)
+
+
+@pytest.mark.parametrize(
+    ("kind", "prune", "most"), [("random", False, 128), ("grid", False, 128), ("random", True, 16), ("tpe", False, 16)]
+)
+def test_workers_wait_for_a_batch_only_if_the_next_trials_depend_on_it(kind: str, prune: bool, most: int) -> None:
+    needs(kind)
+    runner, axes = Counting(), (Choices("s.a", tuple(range(100)), True), Choices("s.b", ("x", "y"), False))
+    count = 40 if kind == "tpe" else 150
+    trials = search(kind, axes=axes, runner=runner, prune=prune, trials=count)
+    assert [trial.number for trial in trials] == list(range(count))
+    assert max(runner.given) == most
+    drawn = make_sampler(kind, axes, None, {}, 1)
+    if kind != "tpe":  # the points are those of batches of sixteen
+        expected = [point for _ in range(10) for point in drawn.ask(16)][:150]
+        assert [trial.params for trial in trials] == expected
+
+
+class InOrder(Shuffled):
+    """Finishes jobs in a given order, and then Ctrl-C is pressed."""
+
+    def __init__(self, order: Sequence[int]) -> None:
+        super().__init__(1)
+        self._order = order
+
+    def run(
+        self, jobs: Sequence[TrialRun], done: Callable[[TrialRun, Evaluation], None], interrupts: Interrupts = NEVER
+    ) -> None:
+        for number in self._order:
+            done(jobs[number], earn(jobs[number]))
+        raise KeyboardInterrupt
+
+
+def test_trials_are_reported_in_order_at_once_and_ctrl_c_keeps_all_that_have_finished() -> None:
+    told: list[tuple[str, int]] = []
+    study = Study(
+        make_sampler("grid", AXES, None, {}, 1),
+        Objective("return"),
+        InOrder([1, 0, 2, 5, 4]),
+        trials=20,
+        min_trades=0,
+        prune=False,
+        known={},
+        on_evaluation=lambda job, evaluation: told.append(("ended", job.number)),
+        on_trial=lambda trial: told.append(("trial", trial.number)),
+    )
+    with pytest.raises(KeyboardInterrupt):
+        study.run()
+    numbers = [1, 0, 2, 5, 4]
+    at_once = {0: [0, 1], 2: [2]}
+    expected = [row for n in numbers for row in (("ended", n), *(("trial", t) for t in at_once.get(n, [])))]
+    assert told == [*expected, ("trial", 4), ("trial", 5)]
+    assert [trial.number for trial in study.trials] == [0, 1, 2, 4, 5]
+
+
 def test_tpe_finds_better_points_than_a_random_search() -> None:
     needs("tpe")
     best = [ranked(search("tpe", axes=WIDE, trials=80, seed=seed), Objective("return"))[0].value for seed in range(5)]
@@ -141,10 +208,10 @@ def test_a_batch_has_sixteen_trials_regardless_of_the_total_number_of_trials() -
             done: Callable[[TrialRun, Evaluation], None],
             interrupts: Interrupts = NEVER,
         ) -> None:
-            sizes.append(len(jobs))
+            sizes.extend([len(jobs)] if jobs[0].share == RUNGS[0] else [])
             super().run(jobs, done, interrupts)
 
-    search("random", axes=WIDE, trials=40, runner=Counting(1))
+    search("random", axes=WIDE, trials=40, runner=Counting(1), prune=True)
     assert sizes == [16, 16, 8]
 
 
