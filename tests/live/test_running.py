@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from botkit.engine.market import quiet_books
-from botkit.engine.rooms import REJECTIONS_MAX
+from botkit.engine.orders.rejections import REJECTIONS_MAX
 from botkit.live import commands
 from botkit.live.background import OnLoop, Threads
 from botkit.live.bot import Bot
