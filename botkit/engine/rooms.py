@@ -152,7 +152,7 @@ class BotRooms:
             outbox=self.outbox,
             find=self._find,
             stop=self._stop_strategy,
-            catches_interrupts=settings.catches_interrupts,
+            catches_interrupts=self.settings.catches_interrupts,
         )
 
     def _make_markets(self) -> Markets:

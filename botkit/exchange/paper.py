@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from botkit.model.adapter import Adapter, AdapterEvent, Capabilities, Lifetime, Sink, StreamKind
@@ -142,7 +143,7 @@ class PaperAdapter(Lifetime):
                 if isinstance(event, Answer):
                     future = self._answers.pop(event.request_id, None)
                     if future is not None and not future.done():
-                        future.set_result(event)
+                        future.set_result(_without_full_stop(event))
                 elif published.account == self._account and self._sink is not None:
                     self._sink(event)
         due = self._venue.next_at()
@@ -152,6 +153,11 @@ class PaperAdapter(Lifetime):
         if due is not None and self._is_open:
             wait_s = max(0, due - now) / NS_PER_S / (self._speed or 1.0)
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._advance)
+
+
+def _without_full_stop(answer: Answer) -> Answer:
+    """Return an answer whose text can become part of a sentence, as an answer of the real exchange's adapter."""
+    return msgspec.structs.replace(answer, text=answer.text[:-1]) if answer.text.endswith(".") else answer
 
 
 def _column(*values: int) -> Any:

@@ -196,7 +196,7 @@ class Bot:
             if ending is Ending.REFUSED:
                 self.compare_refusal = f"{why}. Nothing was traded; check the address, the key and this machine's clock"
             elif ending is Ending.OK:  # the account does not cover the capital
-                self.compare_refusal = f"{why} Nothing was traded"
+                self.compare_refusal = f"{why.removesuffix('.')}. Nothing was traded"
         for pair in out.resynchronise:
             self.notices.tell(
                 "warning",

@@ -1,5 +1,5 @@
-"""Checks what the ``max_position`` limits of a configuration refer to, because a limit on a coin that the bot never
-buys would limit nothing, or refuse every buy.
+"""Checks which coins, pairs and currencies a configuration's limits and capital refer to. A limit on a coin that the
+bot never buys would limit nothing, or refuse every buy, and no run can start if a currency cannot be valued.
 """
 
 from __future__ import annotations
@@ -19,6 +19,57 @@ def check_known_currency(loaded: LoadedConfig, place: str, currency: str, pairs:
     known = sorted({currency for pair in pairs.values() for currency in (pair.base, pair.quote)})
     if currency not in known:
         raise _unknown(loaded, place, "currency", currency, known)
+
+
+def check_valued(
+    loaded: LoadedConfig,
+    place: str,
+    currency: str,
+    *,
+    into: str,
+    pairs: Mapping[str, Pair],
+    priced: Mapping[str, Pair],
+) -> None:
+    """Raise ConfigError, at the line of a limit in ``currency``, if the bot's valuation currency ``into`` cannot be
+    valued in it. ``pairs`` are all pairs of the exchange, and ``priced`` those that have prices in a run.
+    """
+    valuation = Valuation(priced)
+    if currency == into or valuation.find_path(into, currency) is not None:
+        return
+    path = Valuation(pairs).find_path(into, currency)
+    missing = [str(cell.pair) for cell, _ in path.steps if str(cell.pair) not in priced] if path is not None else []
+    more = f", or let a strategy name {' and '.join(missing)}" if missing else ""
+    raise loaded.error(
+        place,
+        f"{into} cannot be valued in {currency}, because no chain of the bot's pairs ({', '.join(priced)}) connects "
+        f"them, so {place.split('.')[-2]} cannot use {currency}; use {_one_of(valuation.currencies)}{more}",
+    )
+
+
+def check_capital(
+    loaded: LoadedConfig, place: str, currency: str, *, pairs: Mapping[str, Pair], priced: Mapping[str, Pair]
+) -> None:
+    """Raise ConfigError, at the line of a strategy's capital, if no pair that has prices in a run has its currency.
+    ``pairs`` are all pairs of the exchange.
+    """
+    check_known_currency(loaded, place, currency, pairs)
+    own = Valuation(priced).currencies
+    if currency in own:
+        return
+    linking = [str(pair) for pair in pairs.values() if _other(pair, currency) in own]
+    more = f", or let a strategy name a pair that has it, such as {linking[0]}" if linking else ""
+    raise loaded.error(
+        place, f"{currency} is in no pair of this bot, so it cannot be capital; use {_one_of(own)}{more}"
+    )
+
+
+def _other(pair: Pair, currency: str) -> str | None:
+    """Return the currency of a pair that is not ``currency``, or None if the pair does not have ``currency``."""
+    return pair.quote if pair.base == currency else pair.base if pair.quote == currency else None
+
+
+def _one_of(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"one of {', '.join(names)}"
 
 
 def check_positions(

@@ -25,7 +25,7 @@ from botkit.model.listed_pairs import ListedPairs
 from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
 from botkit.plugins import Plugins, Registration, made
-from botkit.project.limited import check_known_currency, check_positions
+from botkit.project.limited import check_capital, check_known_currency, check_positions, check_valued
 from botkit.project.plugins import assemble_plugins
 from botkit.project.writable import try_to_write
 
@@ -113,6 +113,23 @@ class Project:
         for index, strategy in enumerate(self.config.strategies):
             name = strategy.label
             self._check_limits(f"strategies.{index}.risk", strategy.risk, own[name], traded[name])
+        if everywhere:
+            self._check_values(bot, own)
+
+    def _check_values(self, bot: Sequence[RiskRule], own: Mapping[str, Sequence[RiskRule]]) -> None:
+        """Check that the pairs of the bot give a value to every limit and every currency of the capital."""
+        priced, config = self.priced_pairs(), self.config
+        levels = [("risk", config.risk, bot)]
+        levels += [(f"strategies.{i}.risk", s.risk, list(own[s.label])) for i, s in enumerate(config.strategies)]
+        for place, section, rules in levels:
+            for name, rule in zip(section, rules, strict=True):
+                for currency in getattr(rule, "currencies", ()):
+                    where = f"{place}.{name}.{currency}"
+                    check_valued(self.loaded, where, currency, into=self.currency, pairs=self.pairs, priced=priced)
+        for index, strategy in enumerate(config.strategies):
+            for currency in strategy.capital if isinstance(strategy.capital, dict) else ():
+                where = f"strategies.{index}.capital.{currency}"
+                check_capital(self.loaded, where, currency, pairs=self.pairs, priced=priced)
 
     def _check_limits(
         self, place: str, section: Mapping[str, Any], rules: Sequence[RiskRule], traded: Sequence[Pair]

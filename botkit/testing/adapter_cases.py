@@ -445,6 +445,7 @@ class AdapterCases:
             answer = await session.send(lambda i: CreateOrder(id=i, order=order, timestamp=world.now()))
             expect(answer.outcome is Ending.REFUSED, f"an order that exceeds the balance is refused: {answer}")
             expect(bool(answer.text), "a refusal includes a reason")
+            expect(not answer.text.endswith("."), f"a reason has no full stop of its own: {answer.text}")
             expect(not await session.open_orders(), "a refused order is not open")
 
         self.run(case)

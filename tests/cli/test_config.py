@@ -115,6 +115,61 @@ def test_a_limit_of_a_position_that_the_bot_cannot_hold_is_refused_at_its_line(
     assert capsys.readouterr().err.startswith(f"error: {path}:{line}: {words}")
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "key", "words"),
+    [
+        (
+            "risk: {max_open_orders: 5}",
+            "risk: {max_order_value: {usdt: 100, twd: 1000}}",
+            "max_order_value",
+            "usdt cannot be valued in twd, because no chain of the bot's pairs (btc_usdt) connects them, so "
+            "max_order_value cannot use twd; use one of btc, usdt, or let a strategy name usdt_twd",
+        ),
+        (
+            "window: 5}}",
+            "window: 5}, risk: {max_daily_loss: {twd: 1000}}}",
+            "max_daily_loss",
+            "usdt cannot be valued in twd, because no chain of the bot's pairs (btc_usdt) connects them, so "
+            "max_daily_loss cannot use twd; use one of btc, usdt, or let a strategy name usdt_twd",
+        ),
+        (
+            "window: 5}}",
+            "window: 5}, capital: {usdt: 100, eth: 1}}",
+            "capital",
+            "eth is in no pair of this bot, so it cannot be capital; use one of btc, usdt, or let a strategy name a "
+            "pair that has it, such as eth_usdt",
+        ),
+        (
+            "window: 5}}",
+            "window: 5}, capital: {usdt: 100, usdz: 1}}",
+            "capital",
+            "the exchange has no currency 'usdz'; did you mean usdt?",
+        ),
+    ],
+)
+def test_a_limit_or_capital_that_the_bots_pairs_give_no_value_is_refused_as_by_a_run(
+    project: Path, capsys: pytest.CaptureFixture[str], before: str, after: str, key: str, words: str
+) -> None:
+    path = project / "configs" / "x.yaml"
+    text = CONFIG.replace(before, after)
+    path.write_text(text)
+    line = next(n for n, row in enumerate(text.splitlines(), 1) if key in row)
+    assert main(["config", "check", str(path)]) == 2
+    assert capsys.readouterr().err == f"error: {path}:{line}: {words}\n"
+    assert main(["run", str(path), "--mode", "paper"]) == 2
+    assert f"{path}:{line}: {words}" in capsys.readouterr().err
+
+
+def test_limits_and_capital_in_currencies_that_the_valuation_connects_are_accepted(project: Path) -> None:
+    path = project / "configs" / "x.yaml"
+    text = CONFIG.replace("max_open_orders: 5", "max_order_value: {twd: 1000, USDT: 50}, max_daily_loss: {btc: 1}")
+    path.write_text(
+        text.replace("window: 5}}", "window: 5}, capital: {usdt: 100, twd: 5}}").replace("1000}}\n", "1000, twd: 5}}\n")
+        + "currency: twd\n"
+    )
+    assert main(["config", "check", str(path)]) == 0
+
+
 @pytest.mark.parametrize("limit", ["{btc: 1}", "{BTC: 1}", "{btc_usdt: 1}", "{usdt: 1000}", "{twd: 1}\ncurrency: twd"])
 def test_limits_of_a_pair_its_coin_and_the_value_of_all_positions_are_accepted(project: Path, limit: str) -> None:
     path = project / "configs" / "x.yaml"

@@ -39,6 +39,18 @@ emulator:
   balances: {usdt: 100000, btc: 1}
 """
 
+#: a strategy whose parameters name no pair
+CHOOSES = """
+from botkit import Strategy, hookimpl
+
+class Chooses(Strategy):
+    pass
+
+@hookimpl
+def botkit_register_strategies(register):
+    register("chooses", Chooses)
+"""
+
 
 @pytest.fixture
 async def funded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
@@ -132,13 +144,24 @@ def _notes(world: World) -> list[tuple[int, str, str]]:
     return rows
 
 
+async def test_capital_that_no_pair_has_is_refused_in_whole_sentences_if_a_strategy_chooses_its_pairs_in_code(
+    funded: World,
+) -> None:
+    (funded.config.parent / "plugins" / "chooses.py").write_text(CHOOSES)
+    more = "  - {name: q, use: chooses, capital: {eth: 1}}\nreserve"
+    funded.config.write_text(CONFIG.replace("reserve", more))
+    with pytest.raises(StartRefused) as error:
+        await funded.start()
+    assert str(error.value).endswith("neither base nor quote of a pair of this bot (btc, usdt). Nothing was traded")
+
+
 async def test_capital_that_exceeds_the_account_balance_is_reported_at_the_first_start(funded: World) -> None:
     funded.config.write_text(CONFIG.replace("50000", "500000"))
     with pytest.raises(StartRefused) as error:
         await funded.start()
     assert "capital of 'p' is 500000 usdt, but only 90000 is left of the account's 100000 usdt" in str(error.value)
     assert "internal error" not in str(error.value)
-    assert str(error.value).endswith("Nothing was traded")
+    assert str(error.value).endswith("into the account. Nothing was traded")
     funded.config.write_text(CONFIG)
     bot = await funded.start()
     assert available(bot, "usdt") == 50_000

@@ -127,7 +127,7 @@ class Valuation:
             at_hand = ", ".join(self.prices) or "none"
             raise ValueError(
                 f"{currency} cannot be valued in {into}: no chain of pairs connects them "
-                f"(pairs of this bot: {at_hand}). Add a pair such as {currency}_{into}, or choose another currency."
+                f"(pairs of this bot: {at_hand}). Add a pair that connects them, or choose another currency."
             )
         return path
 

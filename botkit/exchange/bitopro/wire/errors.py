@@ -18,7 +18,9 @@ class _ErrorBody(msgspec.Struct):
 
 
 def error_text(body: bytes) -> str:
-    """Return the exchange's error message, or the start of the body if it contains no message."""
+    """Return the exchange's error message without its full stop, because it becomes part of longer sentences, or the
+    start of the body if it contains no message.
+    """
     try:
         parsed = decode(body, _ErrorBody, "error")
         text = parsed.error or parsed.message
@@ -27,7 +29,7 @@ def error_text(body: bytes) -> str:
     if text is None:
         text = body[: 4 * _TEXT_MAX].decode("utf-8", "replace").strip()
     # the message is shown in logs and terminals, so it must not contain control characters
-    return "".join(c if c.isprintable() else " " for c in text[:_TEXT_MAX])
+    return "".join(c if c.isprintable() else " " for c in text.removesuffix(".")[:_TEXT_MAX])
 
 
 def encode_error(status: int, text: str) -> bytes:
