@@ -51,7 +51,12 @@ class Luck(msgspec.Struct, frozen=True):
 
 
 class NotedLooks:
-    """Records a search's looks in batches, and counts all looks at the search's market."""
+    """Records a search's looks in batches, and counts all looks at the search's market.
+
+    Every backtest that ran is a look at the days that it covered. A pruned trial is one too: it was compared with the
+    others and discarded, so the best has been chosen from among more. A trial's backtests over parts of the span count
+    together with the one over all of it, because a look is counted by its code, configuration and parameters.
+    """
 
     def __init__(
         self, project: Project, start: Nanos, end: Nanos, *, is_synthetic: bool, fixed: Point, command: str
@@ -71,10 +76,10 @@ class NotedLooks:
         self.notes: list[str] = []
 
     def add(self, job: TrialRun, evaluation: Evaluation) -> None:
-        """Record one complete backtest as a look."""
+        """Record a backtest as a look, unless it failed."""
         if evaluation.error or self._is_off:
             return
-        start, end = self._span
+        start, end = job.span(*self._span)
         look = Look(
             code=self.code,
             config=self.config,

@@ -177,8 +177,7 @@ def _search(
 
             def on_evaluation(job: TrialRun, evaluation: Evaluation) -> None:
                 folder.add(job, evaluation)
-                if job.share == 1:
-                    looks.add(job, evaluation)
+                looks.add(job, evaluation)
 
             study = Study(
                 wanted.sampler(),

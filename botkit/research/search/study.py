@@ -45,6 +45,12 @@ class TrialRun(msgspec.Struct, frozen=True):
     start: Nanos | None = None
     end: Nanos | None = None
 
+    def span(self, start: Nanos, end: Nanos) -> tuple[Nanos, Nanos]:
+        """Return the span that the backtest covers, end exclusive. [start, end) is the worker's default span."""
+        begin = start if self.start is None else self.start
+        until = end if self.end is None else self.end
+        return begin, until if self.share == 1 else begin + int((until - begin) * self.share)
+
 
 class Evaluation(msgspec.Struct, frozen=True):
     """The result that a worker returns for a job. ``error`` is the reason why the job could not run, or "" if it ran.

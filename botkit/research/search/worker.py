@@ -53,10 +53,7 @@ def evaluator(bench: Bench) -> Callable[[TrialRun], Evaluation]:
     start, end = span_of(bench)
 
     def evaluate(job: TrialRun) -> Evaluation:
-        begin, until = job.start if job.start is not None else start, job.end if job.end is not None else end
-        if job.share < 1:
-            until = begin + int((until - begin) * job.share)
-        return _evaluation(bench, job, begin, until)
+        return _evaluation(bench, job, *job.span(start, end))
 
     return evaluate
 

@@ -196,8 +196,7 @@ def _train(
 
     def on_evaluation(job: TrialRun, evaluation: Evaluation) -> None:
         kept.add(job, evaluation)
-        if job.share == 1:
-            looks.add(job, evaluation)
+        looks.add(job, evaluation)
 
     def on_trial(trial: Trial) -> None:
         nonlocal ended

@@ -190,6 +190,24 @@ def test_each_parameter_combination_is_counted_as_a_look_only_once(
     assert all(trades > 0 for *_, trades in rows)
 
 
+def test_pruned_trials_are_looks_at_the_days_that_they_ran_on(
+    crossing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noting, "is_test_running", lambda: False)
+    found = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--prune")
+    pruned = [trial for trial in found["trials"] if trial["state"] == "pruned"]
+    assert pruned
+    assert found["luck"]["looks"] == len(found["trials"]) == 16
+    with sqlite3.connect("state/looks.sqlite") as db:
+        rows = db.execute("SELECT params, MAX(end_ns - start_ns) FROM looks GROUP BY params").fetchall()
+    db.close()
+    spans = {(params["s.fast"], params["s.slow"]): span for params, span in ((json.loads(p), span) for p, span in rows)}
+    whole = max(spans.values())
+    for trial in found["trials"]:
+        share = next((share for share in (0.25, 0.5) if f"after {share:.0%}" in trial["reason"]), 1.0)
+        assert spans[tuple(trial["params"].values())] / whole == pytest.approx(share)
+
+
 def test_a_search_over_pairs_records_each_look_under_its_pair(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
