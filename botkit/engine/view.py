@@ -193,6 +193,11 @@ class EngineView:
         """The halted strategies, and the reason for each halt."""
         return {level: reason for level, reason in self._rooms.risk.halts.items() if level is not None}
 
+    def held(self) -> list[str]:
+        """Return a sentence for each pair in which no new orders are sent, because the exchange rejected all of them."""
+        rejections = self._rooms.rejections
+        return [rejections.sentence(pair) for pair in rejections.held]
+
     @property
     def next_client_id(self) -> int:
         """The client id of the next order."""

@@ -149,11 +149,7 @@ class Gate:
     def when_granted(self, order: Order) -> str | None:
         """Return the reason why an order may not be sent after all, or None."""
         if not (
-            self._unknown
-            or self._halts
-            or self._held
-            or self.shortage is not None
-            or self.journal_fault is not None
+            self._unknown or self._halts or self._held or self.shortage is not None or self.journal_fault is not None
         ):
             if order.type is not MARKET:
                 return None
