@@ -194,7 +194,7 @@ class EngineView:
         return {level: reason for level, reason in self._rooms.risk.halts.items() if level is not None}
 
     def held(self) -> list[str]:
-        """Return a sentence for each pair in which no new orders are sent, because the exchange rejected all of them."""
+        """Return a sentence for each held pair. The exchange rejected all of its orders, so no new ones are sent."""
         rejections = self._rooms.rejections
         return [rejections.sentence(pair) for pair in rejections.held]
 
