@@ -31,7 +31,19 @@ from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import CreateOrder
 from tests.live.test_ports import HandClock
-from tests.live.world import WITH_COINS, World, far_buy, kept, make_world, puppet, settled, strategy_of, told, until
+from tests.live.world import (
+    CONFIG,
+    WITH_COINS,
+    World,
+    far_buy,
+    kept,
+    make_world,
+    puppet,
+    settled,
+    strategy_of,
+    told,
+    until,
+)
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.virtual_time
@@ -562,6 +574,33 @@ async def test_consecutive_rejections_trip_the_breaker(world: World) -> None:
     assert halt is not None
     assert halt.kind == "breaker"
     assert far_buy(bot).is_refused
+
+
+async def test_the_maintenance_of_one_pair_holds_that_pair_while_another_trades(tmp_path: Path) -> None:
+    config = CONFIG.replace("emulator:", "  - {name: r, use: puppet, params: {pair: eth_usdt}}\nemulator:", 1)
+    async with make_world(tmp_path, config=config) as world:
+        bot = await world.start()
+        r = strategy_of(bot, "r")
+        await until(lambda: r.last_price("eth_usdt"))
+        world.emulator.add_fault({"kind": "maintenance", "where": "btc_usdt"})
+        for _ in range(REJECTIONS_MAX):
+            order = far_buy(bot)
+            await until(lambda: order.is_final)  # noqa: B023
+            assert order.state is OrderState.REJECTED
+        assert bot.view.halted is None
+        assert far_buy(bot).is_refused
+        [line] = [t for t in summary_lines(summary_of(bot.standing())) if t.startswith("  btc_usdt is held since")]
+        assert "most recently: Trading pair btc_usdt is under maintenance; one order is tried from" in line
+        other = r.buy("eth_usdt", amount=0.1, price=round(r.last_price("eth_usdt") / 2))
+        bot.driver.wake()
+        await settled(other)
+        assert other.state is OrderState.OPEN
+        assert told(bot).count("btc_usdt is held: ") == 1
+        world.emulator.remove_faults()
+        await until(lambda: not far_buy(bot).is_refused, 90)  # the trial
+        await until(lambda: not bot.view.held())
+        assert "btc_usdt is no longer held: the exchange accepted an order again" in told(bot)
+        assert not any(t.startswith("  btc_usdt is held") for t in summary_lines(summary_of(bot.standing())))
 
 
 async def test_an_accepted_order_resets_the_count_of_consecutive_rejections(world: World) -> None:
