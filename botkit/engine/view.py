@@ -213,6 +213,7 @@ class EngineView:
                 stopped_because=record.stopped_because,
                 halted=halts.get(record.name),
                 orders=record.orders_count,
+                sent=record.orders_count - record.refused_count,
                 fills=record.fills_count,
                 skips=dict(record.skips),
                 refusals=dict(record.refusals),

@@ -22,6 +22,7 @@ from botkit.live.panic import hold_back, panic
 from botkit.live.ports import Repeating
 from botkit.live.state_folder import KeptHalt, StateFolder
 from botkit.live.stopping import stop
+from botkit.live.telling.picture import picture_of
 from botkit.live.telling.status_text import standstills_of
 from botkit.live.telling.summary import summary_lines, summary_of
 from botkit.live.watchdog import Blocked, Watchdog
@@ -751,6 +752,20 @@ def test_the_pairs_of_one_coin_are_one_holding_in_the_summary() -> None:
         "  holds 0.38178211 btc (mm: 0.4 in btc_usdt, -0.01821789 in btc_twd)",
         "  holds 2 eth (mm: eth_usdt)",
     ]
+
+
+async def test_orders_refused_at_once_are_counted_as_refused_and_not_as_orders(world: World) -> None:
+    bot = await world.start()
+    first = far_buy(bot)
+    await settled(first)
+    assert far_buy(bot, 10_000.0).is_refused
+    assert puppet(bot).market_buy("btc_usdt", spend=0.0001).is_refused
+    assert puppet(bot).replace(first, amount=0.0).is_refused
+    summary = summary_of(bot.standing())
+    assert (summary["orders"], summary["refused"]) == (1, 3)
+    assert summary["strategies"]["p"]["orders"] == 1
+    assert summary_lines(summary)[0].startswith("world: 1 order, 0 fills, 3 refused")
+    assert picture_of(bot.standing()).strategies[0].orders == 1
 
 
 async def test_quotes_that_a_halted_bot_refuses_are_not_counted_as_orders(world: World) -> None:
