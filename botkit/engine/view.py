@@ -122,15 +122,20 @@ class MoneyView:
 
 
 class RouterView:
-    """The waiting requests, and the usage of the exchange's limits."""
+    """The waiting requests, the held pairs, and the usage of the exchange's limits."""
 
     def __init__(self, rooms: BotRooms) -> None:
         self._router = rooms.router
+        self._rejections = rooms.rejections
 
     @property
     def waiting(self) -> int:
         """The number of requests waiting for a slot."""
         return self._router.waiting
+
+    def held(self) -> list[str]:
+        """Return a sentence for each held pair. The exchange rejected all of its orders, so no new ones are sent."""
+        return [self._rejections.sentence(pair) for pair in self._rejections.held]
 
     def usage(self, now: Nanos) -> list[Usage]:
         """Return every window in the limits table, with the slots held."""
@@ -192,11 +197,6 @@ class EngineView:
     def halts(self) -> dict[str, str]:
         """The halted strategies, and the reason for each halt."""
         return {level: reason for level, reason in self._rooms.risk.halts.items() if level is not None}
-
-    def held(self) -> list[str]:
-        """Return a sentence for each held pair. The exchange rejected all of its orders, so no new ones are sent."""
-        rejections = self._rooms.rejections
-        return [rejections.sentence(pair) for pair in rejections.held]
 
     @property
     def next_client_id(self) -> int:

@@ -9,9 +9,10 @@ from botkit.model.clock import NS_PER_S
 from botkit.model.orders import Order, OrderState
 from botkit.model.pairs import Pair
 from botkit.model.requests import CreateOrder, Ending, ListOrders
-from tests.engine_world import BTC, ETH, PAIRS, T0, Bot, Listener
+from tests.engine_world import BTC, ETH, PAIRS, RULES, T0, Bot, Listener
 
 HOLD_S = HOLD_NS // NS_PER_S
+XRP = Pair("xrp_twd", RULES)
 WHY = "Trading pair is under maintenance"
 
 
@@ -19,6 +20,7 @@ def bot(*pairs: Pair, watch_speed: float | None = 1) -> Bot:
     """Return a bot that trades these pairs, with prices."""
     made = Bot(
         Listener(start=lambda s: [s.subscribe_trades(pair) for pair in pairs]),
+        pairs={**PAIRS, "xrp_twd": XRP},
         traded={str(pair): pair for pair in pairs},
         watch_speed=watch_speed,
         batching=False,
@@ -81,7 +83,7 @@ def test_a_pair_that_rejects_all_orders_is_held_and_other_pairs_go_on() -> None:
     accepted(b, ETH)
     assert len(holds(b)) == 1, "the user is told once"
     assert holds(b)[0].startswith(f"btc_twd is held: the exchange rejected 10 orders in a row, most recently: {WHY}. ")
-    assert list(b.engine.view.held()) == [refused.reason]
+    assert list(b.engine.view.router.held()) == [refused.reason]
 
 
 def test_a_held_pair_tries_one_order_a_minute_and_ends_its_hold_with_the_first_accepted() -> None:
@@ -103,7 +105,7 @@ def test_a_held_pair_tries_one_order_a_minute_and_ends_its_hold_with_the_first_a
     b.accept(trial)
     assert [buy(b).state for _ in range(2)] == [OrderState.SENDING] * 2
     assert holds(b)[1:] == ["btc_twd is no longer held: the exchange accepted an order again"]
-    assert not b.engine.view.held()
+    assert not b.engine.view.router.held()
 
 
 def test_a_trial_that_is_never_sent_leaves_its_turn_to_the_next_order() -> None:
@@ -132,10 +134,10 @@ def test_orders_that_wait_in_the_queue_when_the_hold_begins_are_not_sent() -> No
 def test_an_acceptance_in_another_pair_does_not_reset_the_count_of_a_pair() -> None:
     b = bot(BTC, ETH)
     for _ in range(REJECTIONS_MAX):
-        assert not b.engine.view.held()
+        assert not b.engine.view.router.held()
         rejected(b, 1)
         accepted(b, ETH)
-    assert len(b.engine.view.held()) == 1
+    assert len(b.engine.view.router.held()) == 1
 
 
 def test_an_acceptance_in_a_pair_resets_its_count() -> None:
@@ -143,7 +145,7 @@ def test_an_acceptance_in_a_pair_resets_its_count() -> None:
     rejected(b, REJECTIONS_MAX - 1)
     accepted(b, BTC)
     rejected(b, REJECTIONS_MAX - 1)
-    assert not b.engine.view.held()
+    assert not b.engine.view.router.held()
     assert b.engine.view.halted is None
 
 
@@ -151,7 +153,7 @@ def test_a_bot_with_a_single_pair_halts() -> None:
     b = bot(BTC)
     rejected(b, REJECTIONS_MAX)
     assert b.engine.view.halted == f"the exchange rejected 10 orders in a row, most recently: {WHY}"
-    assert not b.engine.view.held()
+    assert not b.engine.view.router.held()
 
 
 def test_rejections_in_two_pairs_without_an_acceptance_halt() -> None:
@@ -160,7 +162,7 @@ def test_rejections_in_two_pairs_without_an_acceptance_halt() -> None:
     assert b.engine.view.halted is None
     rejected(b, 1, ETH)
     assert b.engine.view.halted == f"the exchange rejected 10 orders in a row, most recently: {WHY}"
-    assert not b.engine.view.held()
+    assert not b.engine.view.router.held()
 
 
 def test_a_second_pair_that_rejects_all_orders_halts_if_none_was_accepted_since_the_first_was_held() -> None:
@@ -170,6 +172,17 @@ def test_a_second_pair_that_rejects_all_orders_halts_if_none_was_accepted_since_
     assert b.engine.view.halted is None
     rejected(b, 1, ETH)
     assert b.engine.view.halted is not None
+
+
+@pytest.mark.parametrize("is_taking", [True, False])
+def test_a_second_pair_is_held_too_only_if_an_order_was_accepted_since_the_first_was(is_taking: bool) -> None:
+    b = bot(BTC, ETH, XRP)
+    rejected(b, REJECTIONS_MAX)
+    if is_taking:
+        accepted(b, XRP)
+    rejected(b, REJECTIONS_MAX, ETH)
+    assert (b.engine.view.halted is None) == is_taking
+    assert len(b.engine.view.router.held()) == 1 + is_taking
 
 
 def test_a_bot_whose_last_pair_rejects_all_orders_halts() -> None:
@@ -184,7 +197,7 @@ def test_a_backtest_neither_holds_nor_halts() -> None:
     b = bot(*PAIRS.values(), watch_speed=None)
     rejected(b, 2 * REJECTIONS_MAX)
     assert b.engine.view.halted is None
-    assert not b.engine.view.held()
+    assert not b.engine.view.router.held()
 
 
 @pytest.mark.parametrize("stop", [None, 1_100])
@@ -195,4 +208,4 @@ def test_a_stop_order_is_a_trial_like_any_other(stop: int | None) -> None:
     trial = buy(b, stop_price=stop)
     b.accept(trial)
     assert trial.state is (OrderState.OPEN if stop is None else OrderState.UNTRIGGERED)
-    assert not b.engine.view.held()
+    assert not b.engine.view.router.held()

@@ -599,7 +599,7 @@ async def test_the_maintenance_of_one_pair_holds_that_pair_while_another_trades(
         assert told(bot).count("btc_usdt is held: ") == 1
         world.emulator.remove_faults()
         await until(lambda: not far_buy(bot).is_refused, 90)  # the trial
-        await until(lambda: not bot.view.held())
+        await until(lambda: not bot.view.router.held())
         assert "btc_usdt is no longer held: the exchange accepted an order again" in told(bot)
         assert not any(t.startswith("  btc_usdt is held") for t in summary_lines(summary_of(bot.standing())))
 

@@ -942,7 +942,7 @@ class Run:
             await self._lift(until, living)
         await self._wait(lambda: self._unsettled(), until, living)
         lives = [life for life in (self._life, self._second and self._second.life) if life is not None]
-        if any(life.bot is not None and life.bot.view.held() for life in lives):
+        if any(life.bot is not None and life.bot.view.router.held() for life in lives):
             until += HOLD_NS / NS_PER_S  # then an order is tried
         for life in lives:
             self._probe(life)

@@ -43,7 +43,7 @@ def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
         "ended": why,
         "uptime_s": round(standing.uptime_s, 3),
         "halted": view.halted,
-        "held": view.held(),
+        "held": view.router.held(),
         "stopped": {s.name: s.stopped_because for s in strategies if not s.active},
         "orders": sum(strategy.sent for strategy in strategies),
         "fills": sum(strategy.fills for strategy in strategies),
