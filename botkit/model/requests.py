@@ -224,9 +224,9 @@ AnswerBody: TypeAlias = (
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The answer to a request. It takes effect at the ``now`` of its turn. ``text`` is the exchange's own message, without
-    a full stop at its end, because it becomes part of sentences. A ``status`` of 401 means that the exchange does not
-    accept the account's API key.
+    """The answer to a request. It takes effect at the ``now`` of its turn. ``text`` is the exchange's own message,
+    without a full stop at its end, because it becomes part of sentences. A ``status`` of 401 means that the exchange
+    does not accept the account's API key.
 
     ``body`` depends on the request: a tuple of reports for a listing, an `OrderAck` for a create, a tuple of `OrderAck`
     in request order for a batch, a `CancelAck` for a cancel, and a `BalanceReport` for balances.
