@@ -7,7 +7,7 @@ from datetime import date, datetime, time, timedelta, tzinfo
 import msgspec
 
 from botkit.errors import ConfigError
-from botkit.model.clock import NS_PER_S, Nanos, to_datetime
+from botkit.model.clock import NS_PER_DAY, NS_PER_S, Nanos, to_datetime
 
 __all__ = ["WalkWindow", "windows"]
 
@@ -22,6 +22,10 @@ class WalkWindow(msgspec.Struct, frozen=True):
     train_end: Nanos
     test_start: Nanos
     test_end: Nanos
+
+    def tested_from(self, gap_days: int) -> Nanos:
+        """Return when the test begins after a gap."""
+        return self.test_start + gap_days * NS_PER_DAY
 
 
 def windows(
