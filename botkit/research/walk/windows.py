@@ -7,14 +7,14 @@ from datetime import date, datetime, time, timedelta, tzinfo
 import msgspec
 
 from botkit.errors import ConfigError
-from botkit.model.clock import NS_PER_DAY, NS_PER_S, Nanos, to_datetime
+from botkit.model.clock import NS_PER_S, Nanos, to_datetime
 
 __all__ = ["WalkWindow", "windows"]
 
 
 class WalkWindow(msgspec.Struct, frozen=True):
     """One step of a walk-forward: a search on [train_start, train_end) and a test on [test_start, test_end). All times
-    are local midnights.
+    are local midnights in ``zone``.
     """
 
     number: int
@@ -22,10 +22,11 @@ class WalkWindow(msgspec.Struct, frozen=True):
     train_end: Nanos
     test_start: Nanos
     test_end: Nanos
+    zone: tzinfo
 
     def tested_from(self, gap_days: int) -> Nanos:
-        """Return when the test begins after a gap."""
-        return self.test_start + gap_days * NS_PER_DAY
+        """Return the local midnight at which the test begins after a gap."""
+        return _midnight(to_datetime(self.test_start, self.zone).date() + timedelta(days=gap_days), self.zone)
 
 
 def windows(
@@ -55,6 +56,7 @@ def windows(
                 _midnight(test, zone),
                 _midnight(test, zone),
                 _midnight(test_end, zone),
+                zone,
             )
         )
     if not found:
