@@ -303,8 +303,8 @@ class EquityCurve:
         self._opening = worth
         self._falls = Falls(moment, worth)
         self._midnight = self._midnight_after(moment, 1)
-        begin = moment if self._begin is None else self._begin
-        self._first_day_is_whole = self._midnight_after(moment, 0) == begin
+        # a run may begin long before its coins have a price, and equity is only known from then on
+        self._first_day_is_whole = self._midnight_after(moment, 0) == moment
         self._sampler.add(np.array([moment], np.int64), np.array([worth]))
 
     def _midnight_after(self, moment: Nanos, days: int) -> Nanos:

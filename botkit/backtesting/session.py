@@ -47,7 +47,6 @@ from botkit.model.results import (
     DataDescription,
     DayRow,
     Figure,
-    OrderRow,
     PositionRow,
     QueueReading,
     RouterUse,
@@ -265,11 +264,11 @@ def run_figures(parts: BacktestParts) -> tuple[dict[str, Figure], list[DayRow]]:
     return {key: value for key, value in summary.items() if key not in MACHINE_FIGURES}, run.recorder.curve.days()
 
 
-def run_orders(parts: BacktestParts) -> Sequence[OrderRow]:
-    """Run a backtest and return only its orders, keyed by client id. Strategies' logs are silenced."""
+def run_decisions(parts: BacktestParts, sink: Callable[[bytes], object]) -> None:
+    """Run a backtest and pass the lines of its decision log to ``sink``, in blocks. Strategies' logs are silenced."""
     with _without_logs():
-        run = _one(parts, parts.reading, DecisionLog(), None, lambda level, text, now: None)
-    return run.recorder.orders
+        run = _one(parts, parts.reading, DecisionLog(sink), None, lambda level, text, now: None)
+    run.decisions.flush()
 
 
 @contextmanager

@@ -103,11 +103,11 @@ async def _route(emulator: Emulator, method: str, parts: list[str], body: bytes)
         case "DELETE", ["faults", number] if number.isascii() and number.isdigit():
             return {"removed": emulator.remove_faults(int(number))}
         case "POST", [verb]:
-            return await _deed(emulator, verb, body)
+            return await _act(emulator, verb, body)
     return None
 
 
-async def _deed(emulator: Emulator, verb: str, body: bytes) -> Any:
+async def _act(emulator: Emulator, verb: str, body: bytes) -> Any:
     match verb:
         case "step":
             step = msgspec.json.decode(body, type=_StepBody)

@@ -45,7 +45,7 @@ async def read_account(access: RateLimitedReads, facts: ExchangeFacts) -> dict[s
             if total
         },
         "open_orders": [text_of(row) for row in orders.body if isinstance(row, OrderReport)]
-        if isinstance(orders.body, tuple)
+        if orders.outcome is Ending.OK and isinstance(orders.body, tuple)
         else None,
         "fee_rank": None if rank is None else rank.rank,
         "fee_rank_from": f"{facts.discount_currency} holdings alone; the 30-day volume may raise it",

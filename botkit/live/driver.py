@@ -16,6 +16,8 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Protocol
 
+import msgspec
+
 from botkit.engine.engine import Engine
 from botkit.engine.outcome import Outcome
 from botkit.engine.outcome_parts import Reply
@@ -28,6 +30,7 @@ from botkit.live.state_folder import JOURNAL_HALT, StateFolder
 from botkit.live.watchdog import Watchdog
 from botkit.model.adapter import Adapter
 from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.events import OrderReport
 from botkit.model.inputs import ACCOUNT_EVENTS, AccountEvents, Input, JournalFailed
 from botkit.model.moment import rank
 from botkit.model.pairs import Pair
@@ -412,6 +415,13 @@ class LiveDriver:
         answer = await sent
         if answer.outcome is Ending.UNKNOWN and answer.status and not isinstance(request, _WRITES):
             self._responded.add(request.id)
+        if answer.outcome is Ending.UNKNOWN and isinstance(answer.body, tuple):
+            # An incomplete listing is news of the orders in it, like a pushed row, but proves nothing about any other
+            # order. The engine therefore never sees it as a listing.
+            for row in answer.body:
+                if isinstance(row, OrderReport):
+                    self.sink(row)
+            answer = msgspec.structs.replace(answer, body=None)
         self.sink(answer)
 
     def _held(self, reduces: bool) -> str | None:

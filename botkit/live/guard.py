@@ -154,6 +154,8 @@ class Guard:
         self._say = say
         self._silence = Silence(folder, clock)
         self._problem = ""
+        #: the orders that were to be cancelled during this silence, in several attempts if the first ones failed
+        self._hit: set[str] = set()
 
     def run(self) -> None:
         """Watch until the bot has a successor, its folder is removed, or it is dead and its orders are cancelled."""
@@ -163,6 +165,7 @@ class Guard:
             if silent_s < self._guard_s:
                 # the bot is alive or has recovered, so keep watching
                 has_struck, again_at, self._problem = False, 0.0, ""
+                self._hit = set()
             elif not has_struck and self._clock.monotonic_s() >= again_at and self._proves_something(silent_s):
                 if not again_at:
                     self._say(f"the bot has been silent for {silent_s:.0f} s; its open orders are being cancelled")
@@ -204,8 +207,10 @@ class Guard:
                 self._problem = problem
                 self._say(f"the orders cannot be cancelled ({problem}); retrying")
             return False
+        self._hit |= result.hit
         if result.left != ():
             return False
+        strike = Strike(silent_s=silent_s, cancelled=len(self._hit), time=self._clock.wall_ns())
         with contextlib.suppress(OSError):
-            self._folder.leave_strike(Strike(silent_s=silent_s, cancelled=result.cancelled, time=self._clock.wall_ns()))
+            self._folder.leave_strike(strike)
         return True

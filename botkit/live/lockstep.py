@@ -25,7 +25,7 @@ from botkit.exchange.bitopro import translate
 from botkit.exchange.bitopro.adapter import BitoProAdapter
 from botkit.exchange.bitopro.stream import NewTrades, Received, StreamChange
 from botkit.model.clock import NS_PER_S, Nanos
-from botkit.model.events import ConnectionState
+from botkit.model.events import Connection, ConnectionState
 from botkit.model.inputs import AccountEvents, Begin, History, Input, Restore, Stop
 from botkit.model.moment import FIRST, KIND_RANKS
 from botkit.model.pairs import Pair
@@ -349,6 +349,9 @@ class Lockstep:
                     continue
                 events = list(self.adapter.events(stream_id, received, pairs))
                 async with self._arrived:
+                    for event in events:
+                        if isinstance(event, Connection) and event.state is ConnectionState.STALE:
+                            self._broken = f"the stream {stream_id} sent data that cannot be read: {event.detail}"
                     self._frames[event_id] = events
                     self._arrived.notify_all()
 

@@ -18,23 +18,41 @@ from botkit.model.adapter import Capabilities, Sender
 from botkit.model.clock import Nanos
 from botkit.model.counts import counted
 from botkit.model.events import OrderReport
-from botkit.model.requests import CancelAll, CancelBatch, CancelOrder, Ending, ListOpenOrders, Request
+from botkit.model.requests import (
+    Answer,
+    CancelAck,
+    CancelAll,
+    CancelBatch,
+    CancelOrder,
+    Ending,
+    ListOpenOrders,
+    Request,
+)
 
 _TRIES = 5
 _PAUSE_S = 1.0
 
 
 class PanicResult(msgspec.Struct, kw_only=True):
-    """The result of a panic. ``left`` lists the orders that were still open in the last successful listing, or is None
-    if no listing succeeded.
+    """The result of a panic.
+
+    ``hit`` contains the exchange ids of the orders to cancel, whichever listing or response to a cancel named them
+    first. ``foreign`` counts the orders that are not the bot's, including spared ones. ``left`` lists the orders that
+    were still open in the last listing that succeeded. It is None if there was no such listing, or if the last one was
+    incomplete and showed no order.
     """
 
-    cancelled: int = 0
+    hit: set[str] = msgspec.field(default_factory=set)
     foreign: int = 0
     left: tuple[str, ...] | None = None
     #: True if the exchange does not accept the key, in which case no further requests were sent
     is_key_refused: bool = False
     problems: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def cancelled(self) -> int:
+        """The number of orders that are not open any more, as far as is known."""
+        return len(self.hit) - len(self.left or ())
 
 
 def outcome_of(result: PanicResult, *, is_running: bool = True) -> str:
@@ -67,6 +85,9 @@ class OwnOrders:
                 self._sent.add((row["client_id"], row["pair"], row["side"], row["price_ticks"]))
 
     def __contains__(self, row: object) -> bool:
+        """Accept an order's row, or an exchange id if nothing else is known of the order."""
+        if isinstance(row, str):
+            return row in self._ids
         assert isinstance(row, OrderReport)
         sent = (row.client_id or 0, str(row.pair), row.side.value, row.price_ticks)
         return row.order_id in self._ids or sent in self._sent
@@ -101,7 +122,7 @@ def hold_back(folder: StateFolder, now: Nanos, say: Callable[[str], None]) -> bo
 
 async def panic(
     adapter: Sender,
-    own: Container[OrderReport],
+    own: Container[object],
     *,
     own_only: bool,
     can: Capabilities,
@@ -113,35 +134,48 @@ async def panic(
     """
     result = PanicResult()
     number = 0
+    found: set[str] = set()
 
-    async def send(make: Callable[[int], Request]) -> object:
+    async def send(make: Callable[[int], Request]) -> Answer:
         nonlocal number
         number -= 1
         answer = await adapter.send(make(number), urgent=True)
+        if isinstance(answer.body, CancelAck):
+            for pair, order_id in answer.body.orders:
+                # this order was cancelled without having been listed, because a listing failed or was too old
+                note(order_id, order_id, f"{order_id} {pair}")
         if answer.outcome is Ending.OK:
-            return answer.body
+            return answer
         problem = answer.text or answer.outcome.value
         if answer.status == REFUSED_STATUS:
             problem, result.is_key_refused = key_refused(f"{answer.status} {answer.text}", None), True
         if problem not in result.problems:
             say(f"problem: {problem}")
         result.problems.append(problem)
-        return None
+        return answer
+
+    def note(order_id: str, order: OrderReport | str, text: str) -> None:
+        """Count an order, and name it if it is foreign, when it is found for the first time."""
+        is_spared = own_only and order not in own
+        if not is_spared:
+            result.hit.add(order_id)
+        if order_id not in found:
+            found.add(order_id)
+            if order not in own:
+                result.foreign += 1
+                say(f"{'spared' if is_spared else 'cancelled too'} (not this bot's order): {text}")
 
     for attempt in range(_TRIES):
-        rows = await send(lambda i: ListOpenOrders(id=i))
-        listed = [row for row in rows if isinstance(row, OrderReport)] if isinstance(rows, tuple) else None
-        wanted = listed
-        if listed is not None:
-            foreign = [row for row in listed if row not in own]
-            if attempt == 0:
-                result.foreign = len(foreign)
-                result.cancelled = len(listed) - (len(foreign) if own_only else 0)
-                for row in foreign:
-                    say(f"{'spared' if own_only else 'cancelled too'} (not this bot's order): {text_of(row)}")
+        answer = await send(lambda i: ListOpenOrders(id=i))
+        wanted: list[OrderReport] | None = None
+        if isinstance(answer.body, tuple):
+            listed = [row for row in answer.body if isinstance(row, OrderReport)]
+            for row in listed:
+                note(row.order_id, row, text_of(row))
             wanted = [row for row in listed if row in own] if own_only else listed
-            result.left = tuple(text_of(row) for row in wanted)
-            if not wanted:
+            is_complete = answer.outcome is Ending.OK
+            result.left = tuple(text_of(row) for row in wanted) if wanted or is_complete else None
+            if is_complete and not wanted:
                 return result
         if result.is_key_refused:
             return result

@@ -229,7 +229,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     does not accept the account's API key.
 
     ``body`` depends on the request: a tuple of reports for a listing, an `OrderAck` for a create, a tuple of `OrderAck`
-    in request order for a batch, a `CancelAck` for a cancel, and a `BalanceReport` for balances.
+    in request order for a batch, a `CancelAck` for a cancel, and a `BalanceReport` for balances. A listing with an
+    unreadable order is UNKNOWN, and its ``body`` contains the other orders. They show that an order exists, but never
+    that it does not.
     """
 
     request_id: int

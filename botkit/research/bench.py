@@ -13,7 +13,7 @@ memory use stays constant across ten thousand runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,14 @@ import msgspec
 from botkit.assembly.backtest import parts_over
 from botkit.assembly.seals import sealed_end
 from botkit.backtesting.parts import BacktestParts
-from botkit.backtesting.session import run_backtest, run_figures, run_orders
+from botkit.backtesting.session import run_backtest, run_decisions, run_figures
 from botkit.engine.market.blocks import SharedBlocks
 from botkit.model.clock import Nanos
 from botkit.model.pairs import Pair
-from botkit.model.results import BacktestResult, DayRow, Figure, OrderRow
+from botkit.model.results import BacktestResult, DayRow, Figure
 from botkit.project.data import asked_span, backtest_feed
 from botkit.project.project import Project
+from botkit.research.decision_lines import DecisionLines
 from botkit.tape.feed import Feed
 from botkit.tape.held import HeldSource
 from botkit.tape.mapped import MappedRows
@@ -108,9 +109,11 @@ class Bench:
         """
         return run_backtest(self._parts(parameters, start, end, is_described=True), readings=readings)
 
-    def orders(self) -> Sequence[OrderRow]:
-        """Run the backtest as `run` does, but return only the orders, in the sequence in which they were placed."""
-        return run_orders(self.parts())
+    def decisions(self) -> DecisionLines:
+        """Run the backtest as `run` does, but return only its decisions."""
+        found = DecisionLines()
+        run_decisions(self.parts(), found.add)
+        return found
 
     def parts(self) -> BacktestParts:
         """Return the parts of a new run, without the parts that only a report needs."""

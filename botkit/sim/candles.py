@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from botkit.model.clock import Nanos
 from botkit.model.orders import LIMIT, MARKET
-from botkit.sim.deed import Deed
 from botkit.sim.market import VenueMarket
 from botkit.sim.matching import ENDLESS, Matcher
 from botkit.sim.order import POST_ONLY_CANCELLED, VenueOrder
 from botkit.sim.streams import CandleStream
+from botkit.sim.venue_event import VenueEvent
 
 CANDLE_ASSUMPTIONS = (
     "Candles: a market order fills completely at the open of the bar that contains its arrival if it was sent no "
@@ -37,14 +37,14 @@ class CandleMatcher(Matcher):
 
     large_fills = 0
 
-    def enter_on_candles(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
+    def enter_on_candles(self, order: VenueOrder, market: VenueMarket, event: VenueEvent) -> None:
         """Process an order at its open: now if the open has passed, otherwise later."""
         candles = market.candles
         assert candles is not None
-        candles.position(deed.time)
+        candles.position(event.time)
         self._find_open(order, candles)
-        if 0 <= order.opens_at <= deed.time:
-            self._work_open(order, market, deed)
+        if 0 <= order.opens_at <= event.time:
+            self._work_open(order, market, event)
         else:
             market.waiting.append(order)
 
@@ -69,18 +69,18 @@ class CandleMatcher(Matcher):
             start, order.open_ticks, order.bar_lots = found
             order.opens_at = order.arrived if order.arrived > start else start
 
-    def on_opens(self, market: VenueMarket, now: Nanos) -> Deed | None:
+    def on_opens(self, market: VenueMarket, now: Nanos) -> VenueEvent | None:
         """Process the orders whose open has been reached. Returns the resulting event, or None if no order was due."""
-        deed = None
+        event = None
         for order in list(market.waiting):
             if 0 <= order.opens_at <= now:
-                if deed is None:
-                    deed = Deed(now)
+                if event is None:
+                    event = VenueEvent(now)
                 market.waiting.remove(order)
-                self._work_open(order, market, deed)
-        return deed
+                self._work_open(order, market, event)
+        return event
 
-    def _work_open(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
+    def _work_open(self, order: VenueOrder, market: VenueMarket, event: VenueEvent) -> None:
         ticks, limit = order.open_ticks, order.price_ticks
         meets = order.type is MARKET or (ticks <= limit if order.is_buy else ticks >= limit)
         others = market.sells if order.is_buy else market.buys
@@ -89,18 +89,18 @@ class CandleMatcher(Matcher):
             and order.type is LIMIT
             and (meets or (others and self.meets(order, others[0].price_ticks)))
         ):
-            self.ledger.close(order, deed, POST_ONLY_CANCELLED)
+            self.ledger.close(order, event, POST_ONLY_CANCELLED)
             return
         if meets or others:
-            self.take(order, market, deed, [(self.slipped(order, ticks), ENDLESS)] if meets else [], -1)
+            self.take(order, market, event, [(self.slipped(order, ticks), ENDLESS)] if meets else [], -1)
         if meets and order.executed_lots * LARGE > order.bar_lots:
             self.large_fills += 1
         if order.type is MARKET:
-            self.finish(order, deed)
+            self.finish(order, event)
         elif order.remaining_lots:
             market.rest(order)
 
-    def on_bar(self, market: VenueMarket, row: int, deed: Deed) -> None:
+    def on_bar(self, market: VenueMarket, row: int, event: VenueEvent) -> None:
         """Process a completed bar: fill the orders whose prices it traded through, then trigger stops."""
         candles = market.candles
         assert candles is not None
@@ -115,23 +115,23 @@ class CandleMatcher(Matcher):
             lots = min(left, order.remaining_lots)
             if not lots:
                 break
-            self.ledger.fill(order, order.price_ticks, lots, deed, is_maker=True)
+            self.ledger.fill(order, order.price_ticks, lots, event, is_maker=True)
             market.changed = True
             left -= lots
         market.drop_finished()
         if market.stops:
-            self.trigger(market, low, high, deed, arrived_by=start)
+            self.trigger(market, low, high, event, arrived_by=start)
 
-    def activate(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
+    def activate(self, order: VenueOrder, market: VenueMarket, event: VenueEvent) -> None:
         """Process a triggered stop as if it had been sent when the trigger became known."""
         if market.candles is not None:
-            order.sent = order.arrived = deed.time
+            order.sent = order.arrived = event.time
             order.opens_at = -1
-        super().activate(order, market, deed)
+        super().activate(order, market, event)
 
-    def enter(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
+    def enter(self, order: VenueOrder, market: VenueMarket, event: VenueEvent) -> None:
         """Process an order that has arrived or has been triggered, on any tape."""
         if market.candles is None:
-            self.enter_on_trades(order, market, deed)
+            self.enter_on_trades(order, market, event)
         else:
-            self.enter_on_candles(order, market, deed)
+            self.enter_on_candles(order, market, event)

@@ -32,12 +32,12 @@ from botkit.model.requests import (
     Request,
 )
 from botkit.sim.candles import CandleMatcher
-from botkit.sim.deed import Deed
 from botkit.sim.history import CandleHistory, held_candles
 from botkit.sim.ledger import Ledger
 from botkit.sim.market import VenueMarket
 from botkit.sim.order import CANCELLED, Account, VenueOrder
 from botkit.sim.rules import BAD_BODY, BAD_TYPE, BATCH_MAX, UNKNOWN_ORDER, balance_refusal, entry_refusal, lock_of
+from botkit.sim.venue_event import VenueEvent
 
 _OK: Final = Ending.OK
 
@@ -76,8 +76,8 @@ class Desk:
         self._ledger = ledger
         self._matcher = matcher
         self._all_or_nothing = batch_all_or_nothing
-        #: the method that executes each type of request at the deed's time; other types are reads
-        self.handlers: dict[type, Callable[[Account, Any, Deed, Nanos], Handled]] = {
+        #: the method that executes each type of request at the event's time; other types are reads
+        self.handlers: dict[type, Callable[[Account, Any, VenueEvent, Nanos], Handled]] = {
             CreateOrder: self._create,
             CancelOrder: self._cancel,
             CreateBatch: self._batch,
@@ -87,7 +87,7 @@ class Desk:
 
     # -- creating -------------------------------------------------------------------------------------------------
 
-    def _create(self, account: Account, request: CreateOrder, deed: Deed, sent: Nanos) -> Handled:
+    def _create(self, account: Account, request: CreateOrder, event: VenueEvent, sent: Nanos) -> Handled:
         new = request.order
         refusal = entry_refusal(new, self._floor.pairs, account)
         if refusal is None:
@@ -97,26 +97,26 @@ class Desk:
                 refusal = balance_refusal(currency, units, available)
         if refusal is not None:
             return refused(request.id, refusal), ()
-        order = self._floor.new_order(account, new, units, sent, deed.time)
-        self._ledger.open(order, deed)
+        order = self._floor.new_order(account, new, units, sent, event.time)
+        self._ledger.open(order, event)
         market = self._floor.markets.get(new.pair) or self._floor.market(new.pair)
         if order.type is STOP_LIMIT:
-            self._enter_stop(order, market, deed)
+            self._enter_stop(order, market, event)
         elif market.candles is not None:
-            self._matcher.enter_on_candles(order, market, deed)
+            self._matcher.enter_on_candles(order, market, event)
         else:
-            self._matcher.enter_on_trades(order, market, deed)
+            self._matcher.enter_on_trades(order, market, event)
         ack = OrderAck(order.order_id, new.client_id or None)
         return Answer(request_id=request.id, outcome=_OK, body=ack), (market,)
 
-    def _enter_stop(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
-        last = market.last_ticks(deed.time)
+    def _enter_stop(self, order: VenueOrder, market: VenueMarket, event: VenueEvent) -> None:
+        last = market.last_ticks(event.time)
         market.stops.append(order)
         if last is not None and self._matcher.is_met(order, last, last):
             market.stops.remove(order)
-            self._matcher.activate(order, market, deed)
+            self._matcher.activate(order, market, event)
 
-    def _batch(self, account: Account, request: CreateBatch, deed: Deed, sent: Nanos) -> Handled:
+    def _batch(self, account: Account, request: CreateBatch, event: VenueEvent, sent: Nanos) -> Handled:
         if not 1 <= len(request.orders) <= BATCH_MAX:
             return refused(request.id, BAD_BODY), ()
         accepted: list[tuple[OrderSpec, int]] = []
@@ -138,47 +138,47 @@ class Desk:
             elif self._all_or_nothing:
                 return refused(request.id, refusal), ()
         floor = self._floor
-        orders = [floor.new_order(account, new, units, sent, deed.time) for new, units in accepted]
+        orders = [floor.new_order(account, new, units, sent, event.time) for new, units in accepted]
         # lock funds for all orders first, because a fee in BITO must not use funds that a later order has locked
         for order in orders:
-            self._ledger.open(order, deed)
+            self._ledger.open(order, event)
         markets: dict[str, VenueMarket] = {}
         for order in orders:
             market = markets[order.pair] = floor.market(order.pair)
-            self._matcher.enter(order, market, deed)  # a batch never contains stops
+            self._matcher.enter(order, market, event)  # a batch never contains stops
         acks = tuple(OrderAck(order.order_id, order.new.client_id or None) for order in orders)
         return granted(request.id, acks), tuple(markets.values())
 
     # -- cancelling -----------------------------------------------------------------------------------------------
 
-    def _cancel(self, account: Account, request: CancelOrder, deed: Deed, sent: Nanos) -> Handled:
+    def _cancel(self, account: Account, request: CancelOrder, event: VenueEvent, sent: Nanos) -> Handled:
         order = account.open.get(request.order_id)
         if order is None or order.pair != request.pair:
             return refused(request.id, UNKNOWN_ORDER), ()
         market = self._floor.markets[order.pair]
         market.remove(order)
-        self._ledger.close(order, deed, CANCELLED)
+        self._ledger.close(order, event, CANCELLED)
         ack = CancelAck(((str(order.pair), order.order_id),))
         return Answer(request_id=request.id, outcome=_OK, body=ack), (market,)
 
-    def _cancel_batch(self, account: Account, request: CancelBatch, deed: Deed, sent: Nanos) -> Handled:
+    def _cancel_batch(self, account: Account, request: CancelBatch, event: VenueEvent, sent: Nanos) -> Handled:
         # on the wire, cancels are grouped by pair, in order of first occurrence
         places = {pair: place for place, pair in reversed(list(enumerate(pair for pair, _ in request.orders)))}
         named = sorted(request.orders, key=lambda row: places[row[0]])
         wanted = [account.open.get(order_id) for _, order_id in named]
-        return self._cancel_several(request.id, deed, [order for order in wanted if order is not None])
+        return self._cancel_several(request.id, event, [order for order in wanted if order is not None])
 
-    def _cancel_all(self, account: Account, request: CancelAll, deed: Deed, sent: Nanos) -> Handled:
+    def _cancel_all(self, account: Account, request: CancelAll, event: VenueEvent, sent: Nanos) -> Handled:
         chosen = [o for o in account.open.values() if request.pair is None or o.pair == request.pair]
-        return self._cancel_several(request.id, deed, chosen)
+        return self._cancel_several(request.id, event, chosen)
 
-    def _cancel_several(self, request_id: int, deed: Deed, orders: Iterable[VenueOrder]) -> Handled:
+    def _cancel_several(self, request_id: int, event: VenueEvent, orders: Iterable[VenueOrder]) -> Handled:
         markets: dict[str, VenueMarket] = {}
         cancelled = []
         for order in dict.fromkeys(orders):
             market = markets[order.pair] = self._floor.market(order.pair)
             market.remove(order)
-            self._ledger.close(order, deed, CANCELLED)
+            self._ledger.close(order, event, CANCELLED)
             cancelled.append((str(order.pair), order.order_id))
         return granted(request_id, CancelAck(tuple(cancelled))), tuple(markets.values())
 

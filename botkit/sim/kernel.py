@@ -31,7 +31,6 @@ from botkit.sim.book_feed import BookFeed, book_event, compose
 from botkit.sim.books_ahead import BooksAhead
 from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, NO_BOUNDS, Bounds
 from botkit.sim.candles import CANDLE_ASSUMPTIONS, CandleMatcher
-from botkit.sim.deed import AccountNews, Deed
 from botkit.sim.desk import Desk
 from botkit.sim.draws import keyed, mix
 from botkit.sim.history import CandleHistory
@@ -44,6 +43,7 @@ from botkit.sim.publication import AccountEvent, Publication
 from botkit.sim.publish import ACCOUNT_EVENTS, BOOKS, TRADES, Deliveries, prints_of
 from botkit.sim.request_keys import RequestKeys
 from botkit.sim.streams import BookStream, CandleStream, TradeStream
+from botkit.sim.venue_event import AccountChange, VenueEvent
 from botkit.sim.venue_limits import VenueLimits
 
 __all__ = ["AccountSetup", "Kernel", "Publication"]
@@ -240,7 +240,7 @@ class Kernel:
 
     def _look_ahead(self) -> None:
         """Recompute the next event time after an external change."""
-        self._next = self._next_deed()
+        self._next = self._next_event()
         self.is_news_known = False
 
     def update_news(self) -> None:
@@ -300,7 +300,7 @@ class Kernel:
                 earliest = shows
         return earliest
 
-    def _next_deed(self) -> Nanos | None:
+    def _next_event(self) -> Nanos | None:
         """Return when the next event happens, which may be earlier than when it becomes known."""
         if self._paused_at is not None:
             return self._paused_at
@@ -377,7 +377,7 @@ class Kernel:
             self._paused_at, self._sent_before_pause = at, self._sent
         else:
             self._traded_at = at
-        self._next = self._next_deed()
+        self._next = self._next_event()
 
     @property
     def is_paused(self) -> bool:
@@ -418,7 +418,7 @@ class Kernel:
                 for market in self._unsearched:
                     self._search(market, at)
                 self._unsearched.clear()
-            at = self._next_deed()
+            at = self._next_event()
         if to_news:
             to = due[0][0] if due and due[0][0] <= to else self.now
         if to > self.now:
@@ -445,12 +445,12 @@ class Kernel:
             if market.candles is None:
                 continue
             self._rows_of(market, market.candles, matcher.on_bar, now)
-            deed = matcher.on_opens(market, now) if market.waiting else None
-            if deed is not None:
-                self._follow(market, deed)
+            event = matcher.on_opens(market, now) if market.waiting else None
+            if event is not None:
+                self._follow(market, event)
                 self._search(market, now)
-                if deed.news:
-                    self._tell(deed)
+                if event.news:
+                    self._tell(event)
         for market in busy:
             if market.books is not None:
                 self._rows_of(market, market.books, matcher.on_book, now)
@@ -478,7 +478,7 @@ class Kernel:
         self,
         market: VenueMarket,
         stream: BookStream | TradeStream | CandleStream,
-        work: Callable[[VenueMarket, int, Deed], None],
+        work: Callable[[VenueMarket, int, VenueEvent], None],
         now: Nanos,
     ) -> None:
         while True:
@@ -486,21 +486,21 @@ class Kernel:
             if touch is None or touch > now:
                 return
             row = stream.touch_row
-            deed = Deed(now, trade_row=row if stream is market.trades else None)
-            work(market, row, deed)
+            event = VenueEvent(now, trade_row=row if stream is market.trades else None)
+            work(market, row, event)
             stream.scanned, stream.touch_row = row + 1, -1  # the search continues after this row
             if market.stops or market.prints or (market.changed and self._feeds):
-                self._follow(market, deed)
+                self._follow(market, event)
             self._search(market, now, row + 1 if stream is market.trades else None)
-            self._tell(deed)
+            self._tell(event)
             if stream.is_idle:
                 return
 
-    def _follow(self, market: VenueMarket, deed: Deed) -> None:
+    def _follow(self, market: VenueMarket, event: VenueEvent) -> None:
         """Publish our public trades in a changed market. These trades may trigger stops."""
-        now = deed.time
+        now = event.time
         if market.stops and market.prints:
-            self.matcher.trigger_by_prints(market, deed)
+            self.matcher.trigger_by_prints(market, event)
         if market.changed:
             market.changed = False
             feed = self._feeds.get(market.pair)
@@ -555,12 +555,12 @@ class Kernel:
 
     def _work(self, arrival: _Arrival, now: Nanos) -> None:
         _, _, account, request, sent, key = arrival
-        news = AccountNews(key, request.endpoint)
-        deed = Deed(now, None, {account: news})
+        news = AccountChange(key, request.endpoint)
+        event = VenueEvent(now, None, {account: news})
         if self.limits.admit(request.endpoint, account.name, account.address, now):
             handle = self._desk.handlers.get(type(request))
             if handle is not None:
-                answer, touched = handle(account, request, deed, sent)
+                answer, touched = handle(account, request, event, sent)
             else:
                 answer, touched = self._desk.read(account, request, now), ()
         else:
@@ -569,16 +569,16 @@ class Kernel:
         news.answer = answer
         for market in touched:
             if market.stops or market.prints or (market.changed and self._feeds):
-                self._follow(market, deed)
+                self._follow(market, event)
             if market not in self._unsearched:
                 self._unsearched.append(market)
-        self._tell(deed)
+        self._tell(event)
 
-    def _tell(self, deed: Deed) -> None:
+    def _tell(self, event: VenueEvent) -> None:
         """Publish an event's results: the answer, then executions, orders and balances as one event."""
         self.is_calm = False
-        for account, news in deed.news.items():
-            at = deed.time
+        for account, news in event.news.items():
+            at = event.time
             if self._is_constant:
                 at += self._answer_ns
             elif self._by_kind is not None:
@@ -601,7 +601,7 @@ class Kernel:
                         units = total.get(currency, 0)
                         balances[currency] = units, units - locked.get(currency, 0)
                     events.append(BalanceReport(balances))
-                told.append(Publication(at, name, tuple(events), deed.time))
+                told.append(Publication(at, name, tuple(events), event.time))
             self._outbox.put((at, ACCOUNT_EVENTS, "", self._outbox.number(), told))
 
     # -- for the desk --------------------------------------------------------------------------------------
@@ -645,10 +645,10 @@ class Kernel:
     def transfer(self, account: str, currency: str, units: int) -> None:
         """Immediately deposit ``units`` or, if negative, withdraw them from the available funds."""
         owner = self._ledger.accounts[account]
-        deed = Deed(self.now)
-        deed.news[owner] = AccountNews(self._rank)
-        self._ledger.transfer(owner, currency, units, deed)
-        self._tell(deed)
+        event = VenueEvent(self.now)
+        event.news[owner] = AccountChange(self._rank)
+        self._ledger.transfer(owner, currency, units, event)
+        self._tell(event)
         self._look_ahead()
 
     def forget_before(self, time: Nanos) -> None:

@@ -15,8 +15,8 @@ from botkit.model.money import UNIT, divide_half_up
 from botkit.model.orders import OrderState
 from botkit.model.pairs import Pair
 from botkit.sim.account_setup import AccountSetup
-from botkit.sim.deed import AccountNews, Deed
 from botkit.sim.order import FILLED, OPEN, PARTLY_FILLED, Account, VenueOrder
+from botkit.sim.venue_event import AccountChange, VenueEvent
 
 
 class Ledger:
@@ -51,7 +51,7 @@ class Ledger:
 
     # -- opening and closing orders -------------------------------------------------------------------------------
 
-    def open(self, order: VenueOrder, deed: Deed) -> None:
+    def open(self, order: VenueOrder, event: VenueEvent) -> None:
         """Add an order and lock its funds."""
         account = order.account
         account.orders[order.order_id] = order
@@ -61,16 +61,16 @@ class Ledger:
         currency = pair.quote if order.is_buy else pair.base
         account.locked[currency] = account.locked.get(currency, 0) + order.lock_units
         assert account.locked[currency] <= account.total.get(currency, 0), order
-        news = deed.news[account]  # the account news for the order's request
+        news = event.news[account]  # the account news for the order's request
         news.orders[order.order_id] = order
         news.currencies[currency] = None
 
-    def close(self, order: VenueOrder, deed: Deed, state: OrderState) -> None:
+    def close(self, order: VenueOrder, event: VenueEvent, state: OrderState) -> None:
         """Move an order to a final state and release the rest of its lock."""
         account = order.account
-        news = deed.news.get(account)
+        news = event.news.get(account)
         if news is None:
-            news = deed.news[account] = AccountNews(order.new.client_id)
+            news = event.news[account] = AccountChange(order.new.client_id)
         news.orders[order.order_id] = order
         del account.open[order.order_id]
         account.open_count[order.pair] -= 1
@@ -80,18 +80,18 @@ class Ledger:
             order.lock_units = 0
             news.currencies[currency] = None
         order.state = state
-        order.updated = deed.time
+        order.updated = event.time
         if order.is_market_buy:
             # Q12: once final, a market buy shows the bought amount as its original amount
             order.original_lots = order.executed_lots
 
-    def transfer(self, account: Account, currency: str, units: int, deed: Deed) -> None:
+    def transfer(self, account: Account, currency: str, units: int, event: VenueEvent) -> None:
         """Deposit funds, or withdraw them if ``units`` is negative. Only available funds can be withdrawn."""
         assert account.available(currency) + units >= 0, (account.name, currency, units)
         account.total[currency] = account.total.get(currency, 0) + units
         account.locked.setdefault(currency, 0)
         self._begun[currency] = self._begun.get(currency, 0) + units
-        deed.news[account].currencies[currency] = None
+        event.news[account].currencies[currency] = None
 
     # -- fills ----------------------------------------------------------------------------------------------------
 
@@ -100,7 +100,7 @@ class Ledger:
         order: VenueOrder,
         ticks: int,
         lots: int,
-        deed: Deed,
+        event: VenueEvent,
         *,
         is_maker: bool,
         meets_market: bool = True,
@@ -122,7 +122,7 @@ class Ledger:
         total, locked = account.total, account.locked
         order.executed_lots += lots
         order.executed_units += value
-        order.updated = deed.time
+        order.updated = event.time
         if order.is_buy:
             if order.is_market_buy:
                 order.spend_units -= value
@@ -153,7 +153,7 @@ class Ledger:
             market[base] = market.get(base, 0) - sign * base_units
             market[quote] = market.get(quote, 0) + sign * value
 
-        fee_currency, fee_units = self._charge(account, pair, got, got_units, value, deed.time, is_maker)
+        fee_currency, fee_units = self._charge(account, pair, got, got_units, value, event.time, is_maker)
 
         # the account is told of the order, the execution and the balances that have changed
         report = TradeReport(
@@ -166,12 +166,12 @@ class Ledger:
             fee_units=fee_units,
             fee_currency=fee_currency,
             is_maker=is_maker,
-            time=deed.time - deed.time % NS_PER_MS,
+            time=event.time - event.time % NS_PER_MS,
         )
         account.trades.append(report)
-        news = deed.news.get(account)
+        news = event.news.get(account)
         if news is None:
-            news = deed.news[account] = AccountNews(order.new.client_id)
+            news = event.news[account] = AccountChange(order.new.client_id)
         news.orders[order.order_id] = order
         news.trades.append(report)
         currencies = news.currencies
@@ -184,7 +184,7 @@ class Ledger:
             if order.remaining_lots:
                 order.state = PARTLY_FILLED
             else:
-                self.close(order, deed, FILLED)
+                self.close(order, event, FILLED)
         elif order.state is OPEN:
             order.state = PARTLY_FILLED
 

@@ -9,11 +9,11 @@ from botkit.model.clock import Nanos
 from botkit.model.extension import QueueModel
 from botkit.model.money import UNIT
 from botkit.model.orders import MARKET, STOP_LIMIT, Condition
-from botkit.sim.deed import Deed
 from botkit.sim.fills import WHOLE
 from botkit.sim.ledger import Ledger
 from botkit.sim.market import VenueMarket
 from botkit.sim.order import CANCELLED, FILLED, OPEN, POST_ONLY_CANCELLED, VenueOrder
+from botkit.sim.venue_event import VenueEvent
 
 #: an unlimited level, because candles and trades do not show how many lots rested at a price
 ENDLESS = WHOLE
@@ -80,21 +80,21 @@ class Matcher:
 
     # -- arrival --------------------------------------------------------------------------------------------------
 
-    def enter(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
+    def enter(self, order: VenueOrder, market: VenueMarket, event: VenueEvent) -> None:
         """Process an order that has arrived or has been triggered, on any tape."""
-        self.enter_on_trades(order, market, deed)
+        self.enter_on_trades(order, market, event)
 
-    def enter_on_trades(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
+    def enter_on_trades(self, order: VenueOrder, market: VenueMarket, event: VenueEvent) -> None:
         """Process an order that has arrived (or has been triggered) on a tape with books, or with only trades."""
         row = -1
         levels: list[tuple[int, int]] = []
         is_limit, books = order.type is not MARKET, market.books
         if books is not None:
-            row = market.book_row(deed.time)
+            row = market.book_row(event.time)
             # the remaining levels never start at a better price than the recorded levels
             if row >= 0 and (not is_limit or self.meets(order, books.best(row, bids=not order.is_buy))):
-                levels = market.levels_left(row, deed.time, deed.trade_row, bids=not order.is_buy)
-        last = None if books is not None or not is_limit else market.last_ticks(deed.time)
+                levels = market.levels_left(row, event.time, event.trade_row, bids=not order.is_buy)
+        last = None if books is not None or not is_limit else market.last_ticks(event.time)
         # a price equal to the last price does not cross, because it is unknown whether any order rested there
         crosses_last = last is not None and (order.price_ticks > last if order.is_buy else order.price_ticks < last)
         if order.new.post_only and is_limit and order.type is not STOP_LIMIT:
@@ -104,18 +104,18 @@ class Matcher:
                 or (levels and self.meets(order, levels[0][0]))
                 or (others and self.meets(order, others[0].price_ticks))
             ):
-                self.ledger.close(order, deed, POST_ONLY_CANCELLED)
+                self.ledger.close(order, event, POST_ONLY_CANCELLED)
                 return
         if books is None and (not is_limit or crosses_last):
             if is_limit and (market.sells if order.is_buy else market.buys):
-                self.take(order, market, deed, [], -1)
+                self.take(order, market, event, [], -1)
             if order.remaining_lots or order.is_market_buy:
                 market.waiting.append(order)
             return
         if levels or (market.sells if order.is_buy else market.buys):
-            self.take(order, market, deed, levels, row)
+            self.take(order, market, event, levels, row)
         if not is_limit:
-            self.finish(order, deed)
+            self.finish(order, event)
         elif order.remaining_lots:
             # the order rests in the book, behind the amount at its price in the current snapshot
             shown, price = UNSEEN, order.price_ticks
@@ -129,7 +129,9 @@ class Matcher:
             order.book_row = row
             market.rest(order)
 
-    def take(self, order: VenueOrder, market: VenueMarket, deed: Deed, levels: list[tuple[int, int]], row: int) -> None:
+    def take(
+        self, order: VenueOrder, market: VenueMarket, event: VenueEvent, levels: list[tuple[int, int]], row: int
+    ) -> None:
         """Take from recorded levels (net, best first) and from our accounts' resting orders, in price-time order.
 
         At each price, the recorded amount ahead of a resting order is taken first, and the rest of the level last.
@@ -155,7 +157,7 @@ class Matcher:
                 lots = min(other.remaining_lots, self._wanted(order, other.price_ticks))
                 if not lots:
                     return
-                self._trade(order, other, market, deed, lots)
+                self._trade(order, other, market, event, lots)
                 continue
             if level is None or sign * level > reach:
                 return
@@ -167,10 +169,10 @@ class Matcher:
             lots = available if available < wanted else wanted
             if not lots:
                 return
-            self.ledger.fill(order, level, lots, deed, is_maker=False)
+            self.ledger.fill(order, level, lots, event, is_maker=False)
             if row >= 0:
                 market.take(row, level, lots, bids=not order.is_buy)
-                market.print(order.new.side, level, lots, deed.time)
+                market.print(order.new.side, level, lots, event.time)
                 market.changed = True
                 for standing in others:
                     if standing.price_ticks != level:
@@ -184,12 +186,12 @@ class Matcher:
                 index += 1
                 left = levels[index][1] if index < len(levels) else 0
 
-    def _trade(self, taker: VenueOrder, maker: VenueOrder, market: VenueMarket, deed: Deed, lots: int) -> None:
+    def _trade(self, taker: VenueOrder, maker: VenueOrder, market: VenueMarket, event: VenueEvent, lots: int) -> None:
         ledger = self.ledger
         ticks = maker.price_ticks
-        ledger.fill(taker, ticks, lots, deed, is_maker=False, meets_market=False)
-        ledger.fill(maker, ticks, lots, deed, is_maker=True, meets_market=False, is_second=True)
-        market.print(taker.new.side, ticks, lots, deed.time)
+        ledger.fill(taker, ticks, lots, event, is_maker=False, meets_market=False)
+        ledger.fill(maker, ticks, lots, event, is_maker=True, meets_market=False, is_second=True)
+        market.print(taker.new.side, ticks, lots, event.time)
         market.changed = True
         if not maker.remaining_lots:
             (market.buys if maker.is_buy else market.sells).remove(maker)
@@ -200,7 +202,7 @@ class Matcher:
             return order.pair.rules.lots_for_value(ticks, order.spend_units)
         return order.remaining_lots
 
-    def finish(self, order: VenueOrder, deed: Deed) -> None:
+    def finish(self, order: VenueOrder, event: VenueEvent) -> None:
         """Finish a market order. A market buy is complete if the amount left to spend does not cover one lot at the
         last price paid.
         """
@@ -208,11 +210,11 @@ class Matcher:
             trades = order.account.trades
             rules = order.pair.rules
             if order.executed_lots and not rules.lots_for_value(trades[-1].price_ticks, order.spend_units):
-                self.ledger.close(order, deed, FILLED)
+                self.ledger.close(order, event, FILLED)
                 return
         elif not order.remaining_lots:
             return
-        self.ledger.close(order, deed, CANCELLED)
+        self.ledger.close(order, event, CANCELLED)
 
     # -- the queue ------------------------------------------------------------------------------------------------
 
@@ -243,7 +245,7 @@ class Matcher:
 
     # -- recorded rows --------------------------------------------------------------------------------------------
 
-    def on_book(self, market: VenueMarket, row: int, deed: Deed) -> None:
+    def on_book(self, market: VenueMarket, row: int, event: VenueEvent) -> None:
         """Process a snapshot. Fill each resting order whose price has been reached by the opposite side, up to the
         amount that the snapshot shows at that price or better.
         """
@@ -260,7 +262,7 @@ class Matcher:
                 lots = min(self.queue.on_cross(shown), order.remaining_lots)
                 if lots <= 0:
                     continue
-                self.ledger.fill(order, order.price_ticks, lots, deed, is_maker=True)
+                self.ledger.fill(order, order.price_ticks, lots, event, is_maker=True)
                 market.changed = True
                 levels = self._take_shown(market, row, levels, min(lots, shown), bids=not is_buy)
         market.drop_finished()
@@ -278,7 +280,7 @@ class Matcher:
                 left.append((ticks, net - part))
         return left
 
-    def on_trade(self, market: VenueMarket, row: int, deed: Deed) -> None:
+    def on_trade(self, market: VenueMarket, row: int, event: VenueEvent) -> None:
         """Process a public trade: fill orders that are waiting for a trade, advance queues, fill orders whose price was
         traded through, and trigger stops.
         """
@@ -287,22 +289,29 @@ class Matcher:
         index = row - trades.first
         ticks, lots, side = (int(trades.ticks[index]), int(trades.lots[index]), int(trades.side[index]))
         if market.waiting:
-            lots = self._take_trade(market, ticks, lots, deed)
+            lots = self._take_trade(market, ticks, lots, event)
         if market.buys and ticks <= market.buys[0].price_ticks:
-            lots = self._work(market, market.buys, ticks, lots, deed, may_be_at=side <= 0)
+            lots = self._work(market, market.buys, ticks, lots, event, may_be_at=side <= 0)
         if market.sells and ticks >= market.sells[0].price_ticks:
-            self._work(market, market.sells, ticks, lots, deed, may_be_at=side >= 0)
-        if deed.news and (market.buys or market.sells):  # no news means that no resting order was filled
+            self._work(market, market.sells, ticks, lots, event, may_be_at=side >= 0)
+        if event.news and (market.buys or market.sells):  # no news means that no resting order was filled
             market.drop_finished()
         if market.stops:
-            self.trigger(market, ticks, ticks, deed)
+            self.trigger(market, ticks, ticks, event)
 
     def _work(
-        self, market: VenueMarket, orders: list[VenueOrder], ticks: int, lots: int, deed: Deed, *, may_be_at: bool
+        self,
+        market: VenueMarket,
+        orders: list[VenueOrder],
+        ticks: int,
+        lots: int,
+        event: VenueEvent,
+        *,
+        may_be_at: bool,
     ) -> int:
         """Allocate a trade to resting orders in price-time order. Return the remaining lots."""
         queue = self.queue
-        book_row = market.book_row(deed.time)
+        book_row = market.book_row(event.time)
         for order in orders:
             if ticks > order.price_ticks if order.is_buy else ticks < order.price_ticks:
                 break
@@ -316,21 +325,21 @@ class Matcher:
                 break
             fill = min(allowed, order.remaining_lots)
             if fill > 0:
-                self.ledger.fill(order, order.price_ticks, fill, deed, is_maker=True)
+                self.ledger.fill(order, order.price_ticks, fill, event, is_maker=True)
                 market.changed = True
                 lots = max(lots - fill, 0)
         return lots
 
-    def _take_trade(self, market: VenueMarket, ticks: int, lots: int, deed: Deed) -> int:
+    def _take_trade(self, market: VenueMarket, ticks: int, lots: int, event: VenueEvent) -> int:
         """On trade-only tapes, fill waiting taker orders from a trade. Return the remaining lots."""
         waiting, market.waiting = market.waiting, []
         for order in waiting:
             if order.type is MARKET:
-                self.take(order, market, deed, [(self.slipped(order, ticks), ENDLESS)], -1)
-                self.finish(order, deed)
+                self.take(order, market, event, [(self.slipped(order, ticks), ENDLESS)], -1)
+                self.finish(order, event)
             elif self.meets(order, ticks) and lots:
                 before = order.remaining_lots
-                self.take(order, market, deed, [(self.slipped(order, ticks), lots)], -1)
+                self.take(order, market, event, [(self.slipped(order, ticks), lots)], -1)
                 # also subtract amounts bought from our own accounts: this is pessimistic, but the trade cannot be split
                 lots = max(lots - before + order.remaining_lots, 0)
                 if order.remaining_lots:
@@ -339,7 +348,9 @@ class Matcher:
                 market.waiting.append(order)
         return lots
 
-    def trigger(self, market: VenueMarket, low: int, high: int, deed: Deed, arrived_by: Nanos | None = None) -> None:
+    def trigger(
+        self, market: VenueMarket, low: int, high: int, event: VenueEvent, arrived_by: Nanos | None = None
+    ) -> None:
         """Activate the stops whose condition was met within a price range, if they arrived in time."""
         met = [
             order
@@ -348,9 +359,9 @@ class Matcher:
         ]
         for order in met:
             market.stops.remove(order)
-            self.activate(order, market, deed)
+            self.activate(order, market, event)
 
-    def trigger_by_prints(self, market: VenueMarket, deed: Deed) -> None:
+    def trigger_by_prints(self, market: VenueMarket, event: VenueEvent) -> None:
         """Trigger the stops reached by our own executions, because they are trades like any other. Executions of these
         stops may trigger further stops.
         """
@@ -358,14 +369,14 @@ class Matcher:
         while market.stops and len(market.prints) > seen:
             prices = [row.ticks for row in market.prints[seen:]]
             seen = len(market.prints)
-            self.trigger(market, min(prices), max(prices), deed)
+            self.trigger(market, min(prices), max(prices), event)
 
-    def activate(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
+    def activate(self, order: VenueOrder, market: VenueMarket, event: VenueEvent) -> None:
         """Convert a stop to a limit order now."""
         order.state = OPEN
-        order.updated = deed.time
-        deed.of(order)
-        self.enter(order, market, deed)
+        order.updated = event.time
+        event.of(order)
+        self.enter(order, market, event)
 
     @staticmethod
     def is_met(order: VenueOrder, low: int, high: int) -> bool:

@@ -8,6 +8,7 @@ export extra digits. Arrow processes the columns as vectors: a million candles t
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -33,8 +34,12 @@ _FIGURE_MAX, _DECIMALS_MAX = Decimal(10) ** 36, 40
 _YEARS = (1970, 2261)
 #: the end of the last year in nanoseconds; a time in a finer unit than the first one is far above it
 _LATEST = 9_214_646_400 * NS_PER_S - 1
-#: a time of day followed by Z or an offset
-_OFFSET = r"(?i)\d:\d\d[^+-]*(z|[+-]\d\d(:?\d\d)?)\s*$"
+#: a date without dashes, which as a number of seconds would lie in 1970; with a time of day, it is no ISO 8601 time and
+#: as a number of milliseconds would lie in 1976
+_DATE = re.compile(r"\s*(19[7-9]\d|2[01]\d\d|22[0-6]\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])\s*\Z", re.ASCII)
+_DATE_AND_TIME = re.compile(_DATE.pattern.removesuffix(r"\s*\Z") + r"([01]\d|2[0-3])([0-5]\d){1,2}\s*\Z", re.ASCII)
+#: pandas would read a word such as `now` as the time at which the file is read
+_STARTS_WITH_DIGIT = r"\A\s*[0-9]"
 #: the smallest absolute value interpreted in each unit: seconds until the year 5138, milliseconds from 1973 on, ...
 _MAGNITUDES = ((10**17, 1), (10**14, NS_PER_US), (10**11, NS_PER_MS), (0, NS_PER_S))
 
@@ -171,41 +176,44 @@ def _bad_figure(path: Path, line: int, what: str, text: pa.Array) -> DataError:
 
 def parse_times(path: Path, line: int, text: pa.Array, zone: ZoneInfo | None = None) -> IntArray:
     """Convert times to nanoseconds since the epoch. Times are numbers in s, ms, us or ns, distinguished by magnitude,
-    or ISO 8601 with an offset.
+    or ISO 8601, with or without dashes and colons.
 
     Times without an offset are interpreted in ``zone``. Without a zone, times without an offset are refused, because a
     guess could be off by hours.
     """
-    first = text[0].as_py().strip()
-    if _NUMBER.match(first):
+    first = text[0].as_py()
+    if _DATE_AND_TIME.match(first):
+        raise DataError(
+            f"{path}:{line}: time {first!r} looks like a date and a time of day without separators; write it as "
+            "20240101T0000 or 2024-01-01T00:00"
+        )
+    if _NUMBER.match(first) and not _DATE.match(first):
         return _parse_numeric_times(path, line, text)
     import pandas as pd
     import pyarrow.compute as pc
 
-    has_offset = np.asarray(pc.match_substring_regex(text, _OFFSET).to_pylist(), dtype=bool)
-    series = text.to_pandas()
     try:
-        if has_offset.all():
-            moments = pd.to_datetime(series, utc=True, format="ISO8601")
-        else:
-            moments = pd.to_datetime(series[~has_offset], format="ISO8601")
+        if not pc.all(pc.match_substring_regex(text, _STARTS_WITH_DIGIT)).as_py():
+            raise ValueError
+        moments = pd.to_datetime(text.to_pandas(), utc=True, format="ISO8601")
     except (ValueError, OverflowError):
-        moments = None
-    if moments is None or moments.isna().any() or not moments.dt.year.between(*_YEARS).all():
+        raise _bad_time(path, line, text) from None
+    if moments.isna().any() or not moments.dt.year.between(*_YEARS).all():
         raise _bad_time(path, line, text)
-    if not has_offset.all():
-        row = int(np.argmin(has_offset))
+    naive = _without_offset(text)
+    if len(naive):
+        row = int(naive[0])
         if zone is None:
             raise DataError(
                 f"{path}:{line + row}: time {text[row].as_py()!r} has no time zone; name the file's zone: "
                 "--timezone UTC or --timezone Asia/Taipei (in a configuration, `timezone:` next to the path)"
             )
-        if has_offset.any():
+        if len(naive) < len(text):
             raise DataError(
                 f"{path}:{line + row}: time {text[row].as_py()!r} has no offset, but other times in the file do; "
                 "write all of them the same way"
             )
-        known = moments.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
+        known = moments.dt.tz_localize(None).dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
         if known.isna().any():
             row = int(np.argmax(known.isna()))
             raise DataError(
@@ -217,18 +225,39 @@ def parse_times(path: Path, line: int, text: pa.Array, zone: ZoneInfo | None = N
     return values.astype(np.int64)  # type: ignore[no-any-return]
 
 
+def _without_offset(text: pa.Array) -> IntArray:
+    """Return the rows whose ISO 8601 times have no offset, as the parser reads them."""
+    import pandas as pd
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # pandas 2 warns of different offsets; pandas 3 refuses them
+            moments = pd.to_datetime(text.to_pandas(), format="ISO8601")
+        if isinstance(moments.dtype, pd.DatetimeTZDtype):
+            return np.arange(0)
+        if moments.dtype.kind == "M":
+            return np.arange(len(text))
+    except ValueError:
+        pass
+    # the offsets differ, or only some times have one
+    return np.flatnonzero([pd.Timestamp(value).tzinfo is None for value in text.to_pylist()])
+
+
 def _bad_time(path: Path, line: int, text: pa.Array) -> DataError:
     import pandas as pd
 
     for row, value in enumerate(text.to_pylist()):
         where = f"{path}:{line + row}: time {value!r}"
-        try:
-            moment = pd.to_datetime(value, utc=True, format="ISO8601")
-        except (ValueError, OverflowError) as error:
-            if "bounds" in str(error):
-                return DataError(f"{where} lies outside the years {_YEARS[0]} to {_YEARS[1]}")
-            moment = None
-        if pd.isna(moment):
+        moment = None
+        if re.match(_STARTS_WITH_DIGIT, value):
+            try:
+                moment = pd.to_datetime(value, utc=True, format="ISO8601")
+            except (ValueError, OverflowError) as error:
+                if "bounds" in str(error):
+                    return DataError(f"{where} lies outside the years {_YEARS[0]} to {_YEARS[1]}")
+        if moment is None or pd.isna(moment):
+            if _NUMBER.match(value):
+                return DataError(f"{where} is a number, but the first one, {text[0].as_py()!r}, is a date")
             return DataError(
                 f"{where} is neither a number of seconds, milliseconds, microseconds or nanoseconds nor an ISO 8601 "
                 "time"
@@ -266,14 +295,13 @@ def _parse_numeric_times(path: Path, line: int, text: pa.Array) -> IntArray:
     except pa.ArrowInvalid:
         whole, _ = parse_steps(path, line, "time", text, 6)
         size, fraction = abs(int(whole[0])) // 10**6, True
-    unit = _unit_of(size)
-    largest = int(np.abs(whole).max())
-    if largest * unit > _LATEST * (10**6 if fraction else 1):
-        row = int(np.argmax(np.abs(whole)))
-        shown = text[row].as_py()
-        if _unit_of(largest // (10**6 if fraction else 1)) == unit:
+    unit, scale = _unit_of(size), 10**6 if fraction else 1
+    for row in (int(np.argmax(whole)), int(np.argmin(whole))):
+        found, shown = int(whole[row]), text[row].as_py()
+        if found < 0 or (found * unit > _LATEST * scale and _unit_of(found // scale) == unit):
             raise DataError(f"{path}:{line + row}: time {shown!r} lies outside the years {_YEARS[0]} to {_YEARS[1]}")
-        raise DataError(f"{path}:{line + row}: time {shown!r} is in a different unit from the times before it")
+        if _unit_of(found // scale) != unit:
+            raise DataError(f"{path}:{line + row}: time {shown!r} is in a different unit from the times before it")
     if not fraction:
         return (whole * unit).astype(np.int64)
     # `whole` counts millionths of the unit

@@ -23,7 +23,7 @@ from botkit.live.persistence import without_locks
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.columns import MarketColumns
 from botkit.model.inputs import Begin, BookedExecution, Restore, RestoredOrder
-from botkit.model.orders import LIVE_STATES, RESTING_STATES, Order
+from botkit.model.orders import RESTING_STATES, Order
 from botkit.tape.feed import Slice
 
 __all__ = ["Restarted", "run_restarted"]
@@ -34,14 +34,14 @@ _SLICE_ROWS = 1_000_000
 
 
 class Restarted(msgspec.Struct, frozen=True, kw_only=True):
-    """A run with a restart. ``orders`` are the orders of both bots, oldest first.
+    """A run with a restart. ``decisions`` are the lines of both bots' decision log, oldest first.
 
     ``overwritten`` maps "strategy.key" to (before, after) for values of ``self.state`` that ``on_start`` reset to their
     initial values.
     """
 
     at: Nanos
-    orders: list[Order]
+    decisions: list[bytes]
     overwritten: dict[str, tuple[Any, Any]]
 
 
@@ -55,16 +55,18 @@ def run_restarted(parts: BacktestParts, at: Nanos) -> Restarted | str | None:
     run.run(None)
     if run.restarted_at is None:
         return run.why_unkept
-    return Restarted(at=run.restarted_at, orders=run.all_orders(), overwritten=run.overwritten)
+    run.decisions.flush()
+    return Restarted(at=run.restarted_at, decisions=run.lines, overwritten=run.overwritten)
 
 
 class _RestartedRun(Run):
     def __init__(self, parts: BacktestParts, at: Nanos) -> None:
         self._executions: dict[int, list[BookedExecution]] = {}
-        super().__init__(parts, parts.reading, DecisionLog(), lambda level, text, now: None)
+        self.lines: list[bytes] = []
+        log = DecisionLog(lambda block: self.lines.extend(block.splitlines()))
+        super().__init__(parts, parts.reading, log, lambda level, text, now: None)
         self._wanted = at
         self._first_states = self._states()
-        self._ended: dict[int, Order] = {}
         self.restarted_at: Nanos | None = None
         self.why_unkept: str | None = None
         self.overwritten: dict[str, tuple[Any, Any]] = {}
@@ -74,13 +76,8 @@ class _RestartedRun(Run):
         self.driver.turn(self._opening, self.plan.start)
         self.driver.run(self._slices(), self._after_slice)
 
-    def all_orders(self) -> list[Order]:
-        """Return the orders of both bots, oldest first."""
-        both = {**self._ended, **{order.client_id: order for order in self.engine.view.orders()}}
-        return [both[client_id] for client_id in sorted(both)]
-
     def _observe(self, out: Outcome, now: Nanos) -> None:
-        """Record executions, as a journal does. Other events are not recorded, because only the orders are compared."""
+        """Record executions, as a journal does. Nothing else is needed, because only decisions are compared."""
         for fill in out.fills:
             self._executions.setdefault(fill.order.client_id, []).append(
                 BookedExecution(fill.price_ticks, fill.lots, fill.fee_units)
@@ -119,7 +116,6 @@ class _RestartedRun(Run):
                 return
         kept: dict[str, Any] = json.loads(json.dumps(held))
         orders = tuple(self._as_journaled(order) for order in old.orders() if order.sent)
-        self._ended.update((order.client_id, order) for order in old.orders() if order.state not in LIVE_STATES)
         books = without_locks(json.loads(json.dumps(old.money.document())))
         self.engine = engine = parts.engine(self.decisions, parts.fees(), old.next_client_id)
         out = Outcome()

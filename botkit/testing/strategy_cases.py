@@ -38,6 +38,7 @@ import msgspec
 import pytest
 
 from botkit.backtesting.parts import BacktestParts
+from botkit.backtesting.session import run_decisions
 from botkit.errors import BotkitError, ConfigError
 from botkit.live.telling.logs import JsonLines, Redactor
 from botkit.model.clock import NS_PER_S, Nanos, format_time
@@ -47,7 +48,8 @@ from botkit.model.orders import Order, OrderState
 from botkit.model.results import BacktestResult
 from botkit.project.project import Project
 from botkit.research.bench import Bench
-from botkit.research.doctor.future import decisions_until, seen_ahead
+from botkit.research.decision_lines import decided
+from botkit.research.doctor.future import seen_ahead
 from botkit.research.projects import feed_of, project_of
 from botkit.research.search.worker import span_of
 from botkit.testing.restarted import run_restarted
@@ -65,6 +67,8 @@ _RULE = "refused_by_the_test"
 #: if refusals increase the number of orders by more than this factor, the strategy keeps retrying without success
 _ASKS_MOST = 20
 _HASH_SEEDS = ("1", "2")
+#: the kinds of decisions that a restart must not change
+_ASKED = ("intent", "cancel")
 #: the maximum fraction of a rate limit that one strategy may use
 _USE_MOST = 0.5
 #: rate-limit waits shorter than this are ignored, such as short waits behind the bot's own cancels
@@ -147,9 +151,9 @@ class StrategyCases:
 
     def test_the_future_changes_no_decision(self, trial: StrategyTrial) -> None:
         """For each of several points in time, replace all later rows and compare the decisions up to that point."""
-        orders = trial.specs(trial.decided())
+        trial.decided()
         start, end = span_of(trial.bench)
-        found = seen_ahead(trial.bench, orders, start, end, _CUTS)
+        found = seen_ahead(trial.bench, trial.bench.decisions(), start, end, _CUTS)
         if found is not None:
             what = f"it fails: {found.error}" if found.error else "earlier decisions change"
             _fail(
@@ -174,7 +178,7 @@ class StrategyCases:
                     f"on_start resets self.state[{key.partition('.')[2]!r}] from {before!r} to {after!r} at a "
                     "restart; use self.state.setdefault"
                 )
-            difference = _difference(orders, [order.spec for order in found.orders], found.at)
+            difference = _difference(trial.decisions(), found.decisions, found.at)
             if difference and self.asked.same_after_restart:
                 _fail(
                     f"after a restart at {trial.text(found.at)} its decisions differ: {difference}. Keep everything "
@@ -307,6 +311,16 @@ class StrategyTrial:
         """Return the orders that the strategy requested before the data ended."""
         return [row.spec for row in result.orders if row.spec.created < result.end]
 
+    def decisions(self) -> list[bytes]:
+        """Return the lines of the decision log of the strategy's run."""
+        return self._decisions
+
+    @cached_property
+    def _decisions(self) -> list[bytes]:
+        lines: list[bytes] = []
+        run_decisions(self.parts(), lambda block: lines.extend(block.splitlines()))
+        return lines
+
     def moments(self, orders: Sequence[OrderSpec]) -> list[Nanos]:
         """Return several times for a restart, spread over the run, each just before a market row."""
         times = sorted({spec.created for spec in orders})
@@ -417,23 +431,29 @@ def _decided_in_a_process(given: bytes, hash_seed: str) -> str:
     return str(json.loads(done.stdout)["journal_sha256"])
 
 
-def _difference(expected: Sequence[OrderSpec], found: Sequence[OrderSpec], since: Nanos) -> str:
-    """Describe the first order after ``since`` that differs between two runs, or return "" if none differs."""
-    last = max((spec.created for spec in expected), default=0)
-    one, other = ([row for row in decisions_until(orders, last) if row[0] > since] for orders in (expected, found))
+def _difference(expected: Sequence[bytes], found: Sequence[bytes], since: Nanos) -> str:
+    """Describe the first order or cancel after ``since`` that differs between two runs, or return "" if none differs.
+
+    Other decisions may differ: a bot that restarts judges prices by fewer of them.
+    """
+    one, other = ([row for row in map(decided, lines) if row and row["k"] in _ASKED] for lines in (expected, found))
+    last = max((row["t"] for row in one), default=0)
+    one, other = ([row for row in rows if since < row["t"] <= last] for rows in (one, other))
     for number in range(max(len(one), len(other))):
         before = one[number] if number < len(one) else None
         after = other[number] if number < len(other) else None
         if before != after:
-            return f"without the restart {_order_text(before)}, with it {_order_text(after)}"
+            return f"without the restart {_decision_text(before)}, with it {_decision_text(after)}"
     return ""
 
 
-def _order_text(row: tuple[Any, ...] | None) -> str:
+def _decision_text(row: Mapping[str, Any] | None) -> str:
     if row is None:
-        return "it places no further orders"
-    created, pair, side, kind, *_ = row
-    return f"it places a {kind} order to {side} {pair} at {format_time(created)} UTC"
+        return "it decides nothing more"
+    at = f"at {format_time(row['t'])} UTC"
+    if row["k"] == "cancel":
+        return f"it cancels order {row['c']} {at}"
+    return f"it places a {row['type']} order to {row['side']} {row['pair']} {at}"
 
 
 def _refusals(result: BacktestResult) -> dict[str, int]:

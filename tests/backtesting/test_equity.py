@@ -152,6 +152,21 @@ def test_a_partial_first_or_last_day_has_a_row_but_no_return() -> None:
     assert c.daily_returns() == [pytest.approx(147 / 123 - 1)]
 
 
+def test_the_first_day_has_no_return_if_its_first_price_comes_late() -> None:
+    c = curve({"btc": COIN}, begin=START)
+    late = 23 * NS_PER_HOUR
+    c.add_slice({"btc_usdt": column((late, 100.0), (late + NS_PER_S, 110.0), (NS_PER_DAY + late, 121.0))})
+    c.finish(START + 2 * NS_PER_DAY)
+    assert [(row.date, row.return_) for row in c.days()] == [("2025-03-01", None), ("2025-03-02", pytest.approx(0.1))]
+
+
+def test_the_first_day_has_a_return_if_a_price_is_known_at_midnight() -> None:
+    c = curve({"btc": COIN}, begin=START)
+    c.add_slice({"btc_usdt": column((0, 100.0), (NS_PER_HOUR, 110.0))})
+    c.finish(START + NS_PER_DAY)
+    assert c.daily_returns() == [pytest.approx(0.1)]
+
+
 def test_a_day_with_a_daylight_saving_change_ends_at_local_midnight() -> None:
     c = curve({"btc": COIN}, zone="Europe/Berlin")
     first = parse_time("2025-03-30T00:30+01:00")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
@@ -17,8 +17,8 @@ from botkit.errors import ConfigError
 from botkit.exchange.bitopro import BitoProClient, Credentials
 from botkit.exchange.bitopro.adapter import AdapterEvent, BitoProAdapter, connect
 from botkit.exchange.bitopro.facts import packaged_pairs
-from botkit.exchange.bitopro.stream import Received, StreamTimes
-from botkit.exchange.bitopro.wire.frames import decode_frame
+from botkit.exchange.bitopro.stream import NewTrades, Received, StreamTimes
+from botkit.exchange.bitopro.wire.frames import TradeFrame, decode_frame
 from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.model.events import (
     BalanceReport,
@@ -321,6 +321,16 @@ async def test_an_undecodable_listing_is_not_treated_as_empty(reply: Any) -> Non
     assert "canary" not in answer.text
 
 
+@pytest.mark.parametrize("request_", [ListOpenOrders(id=1), ListOrders(id=1, pair=BTC)])
+async def test_an_incomplete_listing_is_unknown_and_carries_the_orders_that_could_be_read(request_: Request) -> None:
+    listing = json.dumps({"data": [ROW | {"id": "12", "type": "TRAILING_STOP"}, ROW]})
+    answer = await ask(request_, {"GET /v3/orders/open": listing, "GET /v3/orders/all/btc_twd": listing})
+    assert answer.outcome is Ending.UNKNOWN
+    assert "order 12 has the unknown type 'TRAILING_STOP'" in answer.text
+    assert isinstance(answer.body, tuple)
+    assert [row.order_id for row in answer.body if isinstance(row, OrderReport)] == ["11"]
+
+
 # -- events in --------------------------------------------------------------------------------------------------------
 
 
@@ -504,6 +514,53 @@ async def test_an_undecodable_row_is_reported_and_the_stream_continues() -> None
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert [e.state for e in events if isinstance(e, Connection)] == [ConnectionState.CONNECTED, ConnectionState.STALE]
+
+
+def stale(events: Iterable[AdapterEvent]) -> list[str]:
+    """Return the details of the connections that are reported as stale."""
+    return [e.detail for e in events if isinstance(e, Connection) and e.state is ConnectionState.STALE]
+
+
+@pytest.mark.parametrize("event", ["ACTIVE_ORDERS", "RECENT_HISTORY_ORDERS"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_unreadable_order_does_not_hide_the_other_orders_of_its_frame(event: str, order: int) -> None:
+    adapter = connect({"account": {"email": "a@b.c", "key": "k", "secret": "s"}})
+
+    def understood(*rows: dict[str, Any]) -> Sequence[AdapterEvent]:
+        decoded = decode_frame(frame(event, data={"btc_twd": list(rows)}))
+        return adapter.events("active_orders", Received(0, decoded), [None])
+
+    odd = ROW | {"id": "12", "type": "TRAILING_STOP"}
+    events = understood(*[ROW, odd, odd | {"id": "13"}][::order])
+    assert [e.order_id for e in events if isinstance(e, OrderReport)] == ["11"]
+    (detail,) = stale(events)
+    assert "unknown type 'TRAILING_STOP' or status 0, and 1 other row cannot be read either" in detail
+    assert understood(ROW) == []  # it has been delivered
+
+
+def test_an_event_of_a_frame_that_cannot_be_read_at_all_is_delivered_when_it_is_repeated() -> None:
+    adapter = connect({"account": {"email": "a@b.c", "key": "k", "secret": "s"}})
+    seen = []
+    for stamp in (10**30, 1790300000000):
+        decoded = decode_frame(frame("ACTIVE_ORDERS", data={"btc_twd": [ROW]}, timestamp=stamp))
+        seen.append([type(e) for e in adapter.events("active_orders", Received(0, decoded), [None])])
+    assert seen == [[Connection], [OrderReport]]
+
+
+def test_an_unreadable_balance_or_trade_does_not_hide_the_others_of_its_frame() -> None:
+    adapter = connect({"account": {"email": "a@b.c", "key": "k", "secret": "s"}})
+    held = {"TWD": BALANCE, "BTC": BALANCE | {"currency": "BTC", "amount": "NaN"}}
+    decoded = decode_frame(frame("ACCOUNT_BALANCE", data=held))
+    events = adapter.events("account_balance", Received(0, decoded), [None])
+    # not a complete list, or the unreadable currency would count as spent
+    assert events[0] == BalanceReport({"twd": (5 * 10**8, 3 * 10**8)}, snapshot=False)
+    assert len(stale(events)) == 1
+    trades = decode_frame(frame("TRADE", pair="BTC_TWD", data=[TRADE, TRADE | {"price": "NaN"}]))
+    assert isinstance(trades, TradeFrame)
+    item = NewTrades(trades, tuple(trades.data or ()), gap=False)
+    events = adapter.events("trades", Received(0, item), [BTC])
+    assert [type(e) for e in events] == [Trade, Connection]
+    assert len(stale(events)) == 1
 
 
 async def test_a_gap_between_trade_lists_is_reported_before_the_trades() -> None:

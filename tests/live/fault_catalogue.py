@@ -140,15 +140,17 @@ ANSWERS: dict[str, Shown] = {
     "200 with another amount": Shown((_UNBELIEVED,), _UNKNOWN + "...for another order"),
     "unknown status": Shown(
         (
-            _LISTINGS + "test_a_pushed_row_of_an_unknown_type_is_skipped_and_reported_and_triggers_a_comparison",
+            _LISTINGS + "test_a_pushed_frame_with_only_a_row_of_an_unknown_type_is_reported_and_triggers_a_comparison",
             _LISTINGS + "test_a_listing_with_a_row_of_an_unknown_type_is_rejected_and_reported",
         ),
         _UNREADABLE + "...has the unknown type 'LIMIT' or status 9",
     ),
     "unknown type": Shown(
         (
-            _LISTINGS + "test_a_pushed_row_of_an_unknown_type_is_skipped_and_reported_and_triggers_a_comparison",
+            _LISTINGS + "test_a_pushed_frame_with_only_a_row_of_an_unknown_type_is_reported_and_triggers_a_comparison",
+            _LISTINGS + "test_a_pushed_row_of_an_unknown_type_is_skipped_and_the_other_rows_of_its_frame_are_used",
             _LISTINGS + "test_a_listing_with_a_row_of_an_unknown_type_is_rejected_and_reported",
+            _LISTINGS + "test_a_listing_with_a_row_of_an_unknown_type_shows_our_orders_but_proves_none_absent",
             _LISTINGS + "test_an_unreadable_open_order_on_the_account_prevents_the_start_with_the_reason",
         ),
         _UNREADABLE + "...has the unknown type 'ICEBERG' or status 0",

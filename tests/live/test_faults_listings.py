@@ -15,9 +15,9 @@ from botkit.live import connecting, starting
 from botkit.live.bot import Bot
 from botkit.live.start_refused import StartRefused
 from botkit.model.clock import NS_PER_S
-from botkit.model.orders import OrderState
+from botkit.model.orders import OrderState, Side
 from tests.live.books import compared, differences, exchange_rows
-from tests.live.test_faults_answers import place_by_hand
+from tests.live.test_faults_answers import cancel_by_hand, place_by_hand
 from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
 
 pytestmark = pytest.mark.virtual_time
@@ -105,7 +105,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("what", UNREADABLE)
-async def test_a_pushed_row_of_an_unknown_type_is_skipped_and_reported_and_triggers_a_comparison(
+async def test_a_pushed_frame_with_only_a_row_of_an_unknown_type_is_reported_and_triggers_a_comparison(
     what: str, world: World
 ) -> None:
     find, put, why = UNREADABLE[what]
@@ -124,6 +124,61 @@ async def test_a_pushed_row_of_an_unknown_type_is_skipped_and_reported_and_trigg
         await until(lambda: bot.comparisons.ended > compared_at, 20)
     assert order.state is OrderState.OPEN
     assert not differences(bot, world.emulator)
+
+
+#: the only sell in these tests is an order placed on the website, of a type that the API does not document
+ICEBERG = {"find": '"action":"SELL","type":"LIMIT"', "put": '"action":"SELL","type":"ICEBERG"'}
+
+
+async def test_a_pushed_row_of_an_unknown_type_is_skipped_and_the_other_rows_of_its_frame_are_used(
+    world: World,
+) -> None:
+    bot = await world.start()
+    order = far_buy(bot)
+    await settled(order)
+    place_by_hand(world, order.pair, 1, Side.SELL)
+    await until(lambda: len(world.exchange_orders(open_only=True)) == 2)
+    blind(world)
+    drops = [fault.id for fault in world.emulator.faults.rules]
+    for row in world.exchange_orders(open_only=True):
+        cancel_by_hand(world, row)
+    place_by_hand(world, order.pair, 2, Side.SELL)
+    await until(lambda: [row.client_id for row in world.exchange_orders(open_only=True)] == [2])
+    for drop in drops:
+        world.emulator.remove_faults(drop)
+    # the listing of the open orders is incomplete, so only this frame can show that our order was cancelled
+    world.emulator.add_fault({"kind": "altered", "where": "open_orders", **ICEBERG})
+    world.emulator.add_fault({"kind": "ws_altered", "where": "order_history", **ICEBERG})
+    assert order.state is OrderState.OPEN
+    async with kept(bot):
+        world.emulator.cut_sockets()
+        await until(lambda: order.state is OrderState.CANCELLED, 20)
+        await until(lambda: "the stream order_history sent data that cannot be read" in told(bot), 20)
+        assert "it was skipped, and the bot is reconciled with the exchange. Check whether there is a" in told(bot)
+
+
+@pytest.mark.parametrize("done", [True, False])
+async def test_a_listing_with_a_row_of_an_unknown_type_shows_our_orders_but_proves_none_absent(
+    done: bool, world: World
+) -> None:
+    bot = await world.start()
+    blind(world)
+    world.emulator.add_fault({"kind": "unfiltered", "where": "all_orders"})
+    altered = [
+        world.emulator.add_fault({"kind": "altered", "where": where, **ICEBERG})
+        for where in ("all_orders", "open_orders")
+    ]
+    pair = world.emulator.venue.pairs["btc_usdt"]
+    place_by_hand(world, pair, 1, Side.SELL)
+    world.emulator.add_fault({"kind": "reset_after" if done else "reset", "where": "create_order", "count": 1})
+    order = far_buy(bot)
+    if not done:
+        # long after the time at which complete listings would have proved the order absent
+        await until(lambda: altered[0].fired >= 8, 120)
+        assert order.state is OrderState.UNKNOWN
+        for fault in altered:
+            world.emulator.remove_faults(fault.id)
+    await until(lambda: order.state is (OrderState.OPEN if done else OrderState.ABSENT), 60)
 
 
 @pytest.mark.parametrize("what", UNREADABLE)

@@ -52,7 +52,7 @@ class Watched:
 
     def _cancel(self) -> PanicResult:
         self.cancelled.append(self.clock.monotonic_s())
-        result = self.results.pop(0) if self.results else PanicResult(cancelled=2, left=())
+        result = self.results.pop(0) if self.results else PanicResult(hit={"1", "2"}, left=())
         if isinstance(result, Exception):
             raise result
         return result
@@ -154,6 +154,19 @@ def test_a_guard_that_cannot_cancel_orders_retries_until_it_succeeds(watched: Wa
     assert len(watched.cancelled) == 4
     assert [round(b - a) for a, b in pairwise(watched.cancelled)] == [5, 5, 5]
     assert "\n".join(watched.said).count("no route to the exchange") == 1
+
+
+def test_a_guard_records_all_orders_that_it_has_cancelled_in_however_many_attempts(watched: Watched) -> None:
+    watched.results = [
+        PanicResult(hit={"1", "2"}, left=("order 2",)),
+        PanicResult(hit={"2", "3"}, left=None),
+        PanicResult(left=()),
+    ]
+    watched.folder.unlock()
+    watched.run(lambda look: None)
+    strike = watched.folder.take_strike()
+    assert strike is not None
+    assert strike.cancelled == 3
 
 
 def test_a_guard_stops_retrying_when_its_bot_is_active_again(watched: Watched) -> None:

@@ -749,7 +749,7 @@ def test_the_pairs_of_one_coin_are_one_holding_in_the_summary() -> None:
         "positions": {"mm btc_usdt": 0.4, "mm btc_twd": -0.01821789, "mm eth_usdt": 2.0, "other btc_usdt": 0.0},
     }  # fmt: skip
     assert summary_lines(summary)[1:] == [
-        "  holds 0.38178211 btc (mm: 0.4 in btc_usdt, -0.01821789 in btc_twd)",
+        "  holds 0.38178211 btc (mm: 0.4 in btc_usdt, −0.01821789 in btc_twd)",
         "  holds 2 eth (mm: eth_usdt)",
     ]
 

@@ -87,6 +87,67 @@ def test_times_with_and_without_an_offset_cannot_be_mixed(tmp_path: Path, pairs:
         candles(tmp_path, text, pairs, timezone="UTC")
 
 
+@pytest.mark.parametrize(
+    "stamp", ["20250101T000000Z", "2025-01-01T00Z", "2025-01-01T08+08", "20250101T0800+0800", "2024-12-31 19:00 -05:00"]
+)
+@pytest.mark.parametrize("zone", [{}, {"timezone": "Asia/Taipei"}])
+def test_an_offset_is_recognized_in_every_form_of_iso_8601(
+    tmp_path: Path, pairs: Mapping[str, Pair], stamp: str, zone: dict[str, str]
+) -> None:
+    found = candles(tmp_path, HEADER + f"{stamp},1,1,1,1,1\n", pairs, resolution="1m", **zone)
+    assert found.time.tolist() == [START * 10**9]
+
+
+def test_times_may_have_different_offsets(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+    text = HEADER + "2025-01-01T01:00:00+01:00,1,1,1,1,1\n2025-01-01T00:01:00Z,1,1,1,1,1\n"
+    assert candles(tmp_path, text, pairs).time.tolist() == [START * 10**9, (START + 60) * 10**9]
+
+
+def test_dates_without_dashes_are_dates_and_not_seconds(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+    text = HEADER + "20250101,1,1,1,1,1\n20250102,1,1,1,1,1\n"
+    with pytest.raises(DataError, match="csv:2: time '20250101' has no time zone"):
+        candles(tmp_path, text, pairs)
+    assert candles(tmp_path, text, pairs, timezone="UTC").time.tolist() == [START * 10**9, (START + 86_400) * 10**9]
+    with pytest.raises(DataError, match="csv:4: time '1735862400' is a number, but the first one, '20250101', is a da"):
+        candles(tmp_path, text + f"{START + 2 * 86_400},1,1,1,1,1\n", pairs, timezone="UTC")
+
+
+@pytest.mark.parametrize("stamp", ["202501010000", "20250101000000"])
+def test_a_date_and_a_time_of_day_without_separators_are_refused(
+    tmp_path: Path, pairs: Mapping[str, Pair], stamp: str
+) -> None:
+    with pytest.raises(DataError, match=f"csv:2: time '{stamp}' looks like a date and a time of day without separ"):
+        candles(tmp_path, HEADER + f"{stamp},1,1,1,1,1\n", pairs, timezone="UTC")
+
+
+@pytest.mark.parametrize("word", ["now", "today", "NaT"])
+@pytest.mark.parametrize("line", [2, 3])
+def test_a_word_is_not_a_time(tmp_path: Path, pairs: Mapping[str, Pair], word: str, line: int) -> None:
+    stamps = ["2025-01-01 00:00:00"] * (line - 2) + [word]
+    text = HEADER + "".join(f"{stamp},1,1,1,1,1\n" for stamp in stamps)
+    with pytest.raises(DataError, match=f"csv:{line}: time '{word}' is neither a number of seconds"):
+        candles(tmp_path, text, pairs, timezone="UTC")
+
+
+@pytest.mark.parametrize("sort", [True, False])
+@pytest.mark.parametrize(
+    ("stamps", "message"),
+    [
+        ([START * 1000, START + 60, START * 1000 + 120_000], "csv:3: time '1735689660' is in a different unit"),
+        ([f"{START}000.5", f"{START}.5"], "csv:3: time '1735689600.5' is in a different unit"),
+        ([START, START * 1000 + 60_000], "csv:3: time '1735689660000' is in a different unit"),
+        ([START, -60], "csv:3: time '-60' lies outside the years 1970 to 2261"),
+        (["-0.5"], "csv:2: time '-0.5' lies outside the years 1970 to 2261"),
+    ],
+)
+def test_times_in_different_units_or_before_1970_are_refused(
+    tmp_path: Path, pairs: Mapping[str, Pair], stamps: list[Any], message: str, sort: bool
+) -> None:
+    text = HEADER + "".join(f"{stamp},1,1,1,1,1\n" for stamp in stamps)
+    with pytest.raises(DataError, match=message):
+        candles(tmp_path, text, pairs, sort=sort)
+
+
 @pytest.mark.parametrize("stamp", ["2024-03-10 02:30:00", "2024-11-03 01:30:00"])
 def test_a_local_time_that_is_skipped_or_repeated_by_daylight_saving_is_reported(
     tmp_path: Path, pairs: Mapping[str, Pair], stamp: str

@@ -67,6 +67,32 @@ class SeesTheTape(Sound):
             self.market_buy(self.pair, spend=1_000)
 
 
+class SeesTheTapeToCancel(Sound):
+    def buy_now(self, bar: Bar) -> None:
+        """Bid, and cancel the bid if a tape found in memory shows that the price rises in the following minutes."""
+        for order in self.open_orders(self.pair):
+            self.cancel(order)
+        bid = self.buy(self.pair, price=bar.close * 0.98, amount=0.001)
+        alive = [thing for thing in gc.get_objects() if isinstance(thing, TradeColumns)]
+        row = int(alive[0].received.searchsorted(bar.time)) + 12
+        if any(rows.ticks[row] > bar.close * 100 for rows in alive if row < len(rows)):
+            self.cancel(bid)
+
+
+class ForgetsToCancelAtARestart(Sound):
+    """Leaves every seventh bid in the market, and counts them in memory alone."""
+
+    def on_start(self) -> None:
+        super().on_start()
+        self.bids = 0
+
+    def buy_now(self, bar: Bar) -> None:
+        self.bids += 1
+        bid = self.buy(self.pair, price=bar.close * 0.5, amount=0.001)
+        if self.bids % 7:
+            self.cancel(bid)
+
+
 class ForgetsAtARestart(Sound):
     def on_start(self) -> None:
         super().on_start()
@@ -184,6 +210,8 @@ def failed(strategy: type, case: str, folder: Path, **arguments: Any) -> str:
         (KeepsItInTheClass, "test_equal_inputs_give_equal_decisions", "two runs with the same inputs"),
         (GoesThroughASet, "test_another_process_gives_equal_decisions", "the strategy may iterate over a set"),
         (SeesTheTape, "test_the_future_changes_no_decision", "the strategy reads rows from the future"),
+        (SeesTheTapeToCancel, "test_the_future_changes_no_decision", "the strategy reads rows from the future"),
+        (ForgetsToCancelAtARestart, "test_a_restart_changes_no_decision", "it cancels order"),
         (ForgetsAtARestart, "test_a_restart_changes_no_decision", "must remember in self.state"),
         (OverwritesItsState, "test_a_restart_changes_no_decision", "on_start resets self.state['purchases'] from"),
         (KeepsASet, "test_a_restart_changes_no_decision", "self.state would not survive a restart: 'seen'"),

@@ -16,8 +16,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -44,7 +45,8 @@ from botkit.exchange.bitopro.wire.frames import (
 )
 from botkit.model.adapter import AdapterEvent, Capabilities, Lifetime, Sink, StreamKind
 from botkit.model.clock import NS_PER_S, Nanos
-from botkit.model.events import Connection, ConnectionState, OrderBook, OrderReport, TradeReport
+from botkit.model.counts import counted
+from botkit.model.events import BalanceReport, Connection, ConnectionState, OrderBook, OrderReport, TradeReport
 from botkit.model.extension import Options
 from botkit.model.limits import LimitTable
 from botkit.model.order_spec import OrderSpec
@@ -96,6 +98,9 @@ _STREAMS_OF: Mapping[StreamKind, tuple[str, ...]] = {
     "account": _PRIVATE_STREAMS,
 }
 
+_Row = TypeVar("_Row")
+_Event = TypeVar("_Event")
+
 
 class _Remembered:
     """Stores the last value seen for each key, and keeps only the latest ``_MEMORY`` keys."""
@@ -112,6 +117,32 @@ class _Remembered:
         if len(self._values) > _MEMORY:
             self._values.popitem(last=False)
         return True
+
+
+class _IncompleteError(WireError):
+    """Some rows of a listing cannot be read. ``reports`` are the others. They show that an order exists, but never that
+    it does not.
+    """
+
+    def __init__(self, problem: str, reports: tuple[OrderReport, ...]) -> None:
+        super().__init__(problem)
+        self.reports = reports
+
+
+def _each(rows: Iterable[_Row], convert: Callable[[_Row], _Event], unreadable: list[WireError]) -> Iterable[_Event]:
+    """Convert rows one by one. The errors of rows that cannot be read are added to ``unreadable``."""
+    for row in rows:
+        try:
+            event = convert(row)
+        except WireError as error:
+            unreadable.append(error)
+        else:
+            yield event
+
+
+def _problem(unreadable: Sequence[WireError]) -> str:
+    others = len(unreadable) - 1
+    return str(unreadable[0]) + (f", and {counted(others, 'other row')} cannot be read either" if others else "")
 
 
 class BitoProAdapter(Lifetime):
@@ -241,7 +272,7 @@ class BitoProAdapter(Lifetime):
         try:
             async with stream:
                 async for received in stream:
-                    for event in self._understood(stream_id, received, told):
+                    for event in self.events(stream_id, received, told):
                         sink(event)
         except Exception as error:
             # report that the stream ended, because nothing else would show that its last prices are stale
@@ -249,24 +280,39 @@ class BitoProAdapter(Lifetime):
             for pair in told:
                 sink(Connection(ConnectionState.LOST, stream_id, pair, f"the stream ended: {type(error).__name__}"))
 
-    def _understood(self, stream_id: str, received: Received, told: Sequence[Pair | None]) -> Sequence[AdapterEvent]:
+    def events(self, stream_id: str, received: Received, told: Sequence[Pair | None]) -> Sequence[AdapterEvent]:
+        """Convert an item from a stream into events. ``told`` lists the pairs to notify of a connection change.
+
+        A row that cannot be read does not affect the other rows. It is logged, and the stream is reported as STALE.
+        """
         item = received.item
+        unreadable: list[WireError] = []
         try:
             if type(item) is OrderBookFrame:  # most frames are books, and an order may wait for this one
                 return self._books(item)
-            return list(self.events(stream_id, received, told))
+            translated = list(self._translated(stream_id, received, told, unreadable))
         except WireError as error:
-            log.error("%s: %s", stream_id, error)
-            return [Connection(ConnectionState.STALE, stream_id, pair, str(error)) for pair in told]
+            translated = []
+            unreadable.append(error)
+        # repeats are recognised only now, because an event that is remembered must also be delivered
+        found = self._without_repeats(translated, received)
+        if unreadable:
+            problem = _problem(unreadable)
+            log.error("%s: %s", stream_id, problem)
+            found += [Connection(ConnectionState.STALE, stream_id, pair, problem) for pair in told]
+        return found
 
-    def events(self, stream_id: str, received: Received, told: Sequence[Pair | None]) -> Iterable[AdapterEvent]:
-        """Convert an item from a stream into events. ``told`` lists the pairs to notify of a connection change."""
+    def _translated(
+        self, stream_id: str, received: Received, told: Sequence[Pair | None], unreadable: list[WireError]
+    ) -> Iterable[AdapterEvent]:
+        """Convert an item into events, whether or not they are new. Errors of single rows are added to
+        ``unreadable``.
+        """
         item = received.item
         match item:
-            case OrderBookFrame():
-                yield from self._books(item)
             case NewTrades():
-                if pair := self._pair(item.frame.pair):
+                pair = self._pair(item.frame.pair)
+                if pair is not None:
                     if item.gap:
                         yield Connection(
                             ConnectionState.RESYNCHRONISED,
@@ -275,31 +321,55 @@ class BitoProAdapter(Lifetime):
                             "gap: trades before these may be missing",
                             gap=True,
                         )
-                    for row in item.new:
-                        yield translate.trade(row, pair)
+                    yield from _each(item.new, partial(translate.trade, pair=pair), unreadable)
             case TickerFrame():
                 if item.pair and (pair := self._pair(item.pair)):
                     yield translate.ticker(item, pair)
             case ActiveOrdersFrame() | HistoryOrdersFrame():
-                rows = [row for of_pair in (item.data or {}).values() for row in of_pair or ()]
+                rows = (row for of_pair in (item.data or {}).values() for row in of_pair or ())
                 # the first frame of a connection repeats older data
-                yield from self._order_reports(rows, 0 if received.is_first else to_ns(item.timestamp))
+                yield from self._order_reports(rows, unreadable, 0 if received.is_first else to_ns(item.timestamp))
             case UserTradeFrame():
                 if pair := self._pair(f"{item.data.base}_{item.data.quote}"):
-                    yield from self._new_trades([translate.user_trade_report(item.data, pair)])
+                    yield translate.user_trade_report(item.data, pair)
             case BalanceFrame():
-                balances = self._newest(item, received.is_first)
-                if balances:
-                    # never treat this frame as a snapshot: if the first frame were lost, the next frame, with a single
-                    # currency, would imply that all other coins are gone
-                    yield translate.balance_report(balances, snapshot=False)
+                rows_of_frame = (item.data or {}).values()
+                reports = _each(rows_of_frame, lambda row: translate.balance_report((row,), snapshot=False), unreadable)
+                # never treat this frame as a snapshot: if the first frame were lost, the next frame, with a single
+                # currency, would imply that all other coins are gone
+                yield BalanceReport({c: held for report in reports for c, held in report.balances.items()})
             case Snapshot():
-                yield from self._snapshot(item)
+                yield from self._snapshot(item, unreadable)
             case StreamChange():
                 for told_pair in told:
                     yield Connection(item.state, stream_id, told_pair, item.detail, is_refused=item.is_refused)
             case UnknownFrame():
                 self._unknown_event(stream_id, item.event[:40])
+
+    def _without_repeats(self, translated: Iterable[AdapterEvent], received: Received) -> list[AdapterEvent]:
+        """Remember an item's events, and return those that are new. Reports may repeat, because both order streams
+        report an order's final state, and snapshots contain old reports.
+        """
+        found: list[AdapterEvent] = []
+        for event in translated:
+            kind = type(event)
+            if kind is OrderReport:
+                assert isinstance(event, OrderReport)
+                plain = msgspec.structs.replace(event, pushed=0) if event.pushed else event
+                if not self._reports.is_new(event.order_id, plain):
+                    continue
+            elif kind is TradeReport:
+                assert isinstance(event, TradeReport)
+                # a self-trade appears as two executions with the same id
+                if not self._trades.is_new((event.trade_id, event.order_id, event.side), event):
+                    continue
+            elif isinstance(received.item, BalanceFrame):
+                assert isinstance(event, BalanceReport)
+                event = self._newest(event, received.item.timestamp, received.is_first)
+                if not event.balances:
+                    continue
+            found.append(event)
+        return found
 
     def _books(self, frame: OrderBookFrame) -> Sequence[OrderBook]:
         """Return the book in a frame, or nothing if its pair is unknown."""
@@ -308,22 +378,22 @@ class BitoProAdapter(Lifetime):
             return ()
         return (translate.order_book(frame.bids, frame.asks, pair, to_ns(frame.timestamp)),)
 
-    def _newest(self, frame: BalanceFrame, is_first: bool) -> list[BalanceRow]:
-        """Return the balance rows that are at least as recent as earlier rows for the same currency. Frames may arrive
-        out of order.
+    def _newest(self, report: BalanceReport, timestamp_ms: int, is_first: bool) -> BalanceReport:
+        """Return the balances that are at least as recent as earlier ones of the same currency. Frames may arrive out
+        of order.
 
         If a timestamp goes back further than any frame could be delayed, the exchange's clock must have been reset, so
-        the row is accepted.
+        the balance is accepted.
         """
         if is_first:
             self._balances_at.clear()
-        found = []
-        for currency, row in (frame.data or {}).items():
-            if 0 < self._balances_at.get(currency, 0) - frame.timestamp < _LATE_FRAME_MS:
-                continue
-            self._balances_at[currency] = frame.timestamp
-            found.append(row)
-        return found
+        newest = {
+            currency: held
+            for currency, held in report.balances.items()
+            if not 0 < self._balances_at.get(currency, 0) - timestamp_ms < _LATE_FRAME_MS
+        }
+        self._balances_at.update(dict.fromkeys(newest, timestamp_ms))
+        return BalanceReport(newest)
 
     def _unknown_event(self, stream_id: str, event: str) -> None:
         if event not in self._unknown_events and len(self._unknown_events) < 100:
@@ -335,33 +405,26 @@ class BitoProAdapter(Lifetime):
                 event,
             )
 
-    def _snapshot(self, snapshot: Snapshot) -> Iterable[AdapterEvent]:
+    def _snapshot(self, snapshot: Snapshot, unreadable: list[WireError]) -> Iterable[AdapterEvent]:
         rows = snapshot.rows
-        yield from self._order_reports(row for row in rows if isinstance(row, OwnOrderRow))
+        yield from self._order_reports((row for row in rows if isinstance(row, OwnOrderRow)), unreadable)
         balances = [row for row in rows if isinstance(row, BalanceRow)]
         if balances:
+            # all or none, because a currency that is missing from a snapshot has a zero balance
             yield translate.balance_report(balances, snapshot=True)
         pair = self._pair(snapshot.pair or "")
         if pair:
             # trade ids in the listing differ from those in the stream, so the engine matches executions by each order's
             # executed amount
-            yield from self._new_trades(
-                translate.own_trade_report(row, pair) for row in rows if isinstance(row, OwnTradeRow)
-            )
+            trades = (row for row in rows if isinstance(row, OwnTradeRow))
+            yield from _each(trades, partial(translate.own_trade_report, pair=pair), unreadable)
 
-    def _order_reports(self, rows: Iterable[OwnOrderRow], pushed: Nanos = 0) -> Iterable[OrderReport]:
-        """Yield only new reports. Reports may repeat, because both order streams report an order's final state, and
-        snapshots contain old reports.
-        """
-        for row in rows:
-            if pair := self._pair(row.pair):
-                report = translate.order_report(row, pair)
-                if self._reports.is_new(report.order_id, report):
-                    yield msgspec.structs.replace(report, pushed=pushed) if pushed else report
-
-    def _new_trades(self, reports: Iterable[TradeReport]) -> Iterable[TradeReport]:
-        # a self-trade appears as two executions with the same id
-        return (r for r in reports if self._trades.is_new((r.trade_id, r.order_id, r.side), r))
+    def _order_reports(
+        self, rows: Iterable[OwnOrderRow], unreadable: list[WireError], pushed: Nanos = 0
+    ) -> Iterable[OrderReport]:
+        """Convert the rows of known pairs."""
+        known = ((row, pair) for row in rows if (pair := self._pair(row.pair)))
+        return _each(known, lambda known_row: translate.order_report(*known_row, pushed), unreadable)
 
     def _pair(self, name: str) -> Pair | None:
         """Return the pair, or None if its rules are unknown. This bot cannot have placed an order in an unknown pair.
@@ -480,7 +543,12 @@ class BitoProAdapter(Lifetime):
         raise AssertionError(f"no API call for {request!r}")
 
     def _listed(self, rows: Iterable[OwnOrderRow]) -> tuple[OrderReport, ...]:
-        return tuple(translate.order_report(row, pair) for row in rows if (pair := self._pair(row.pair)))
+        """Convert a listing. Raises `_IncompleteError` if one of its rows cannot be read."""
+        unreadable: list[WireError] = []
+        reports = tuple(self._order_reports(rows, unreadable))
+        if unreadable:
+            raise _IncompleteError(_problem(unreadable), reports)
+        return reports
 
     def _t0_left_s(self, timestamp: Nanos) -> float:
         """Return the number of seconds that a create request may still wait for a connection. Raises NothingSent if the
@@ -507,6 +575,9 @@ def _failed(request: Request, error: Exception) -> Answer:
             return _answer(request, Ending.REFUSED, error)
         case RequestError():
             return _answer(request, Ending.UNKNOWN, error)
+        case _IncompleteError(reports=reports):
+            text = str(error)
+            return Answer(request_id=request.id, outcome=Ending.UNKNOWN, status=200, text=text, body=reports or None)
         case WireError():  # an unreadable response
             return Answer(request_id=request.id, outcome=Ending.UNKNOWN, status=200, text=str(error))
     # this is a bug in botkit; return an answer anyway, so that the bot looks up the order instead of waiting forever

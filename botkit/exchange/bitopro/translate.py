@@ -175,8 +175,10 @@ def side_of(action: str) -> Side:
     raise WireError(f"{action[:40]!r} is not an order side")
 
 
-def order_report(row: OwnOrderRow, pair: Pair) -> OrderReport:
-    """Convert an order row from the exchange. Raises WireError for an undocumented status or type."""
+def order_report(row: OwnOrderRow, pair: Pair, pushed: Nanos = 0) -> OrderReport:
+    """Convert an order row from the exchange. ``pushed`` is the timestamp of its frame, if it was pushed. Raises
+    WireError for an undocumented status or type.
+    """
     rules = pair.rules
     kind = _TYPES.get(row.type.upper())
     state = STATUS_STATES.get(row.status)
@@ -206,6 +208,7 @@ def order_report(row: OwnOrderRow, pair: Pair) -> OrderReport:
         post_only=row.time_in_force.upper() == "POST_ONLY",
         created=to_ns(row.created_timestamp, "createdTimestamp"),
         updated=to_ns(row.updated_timestamp, "updatedTimestamp"),
+        pushed=pushed,
     )
 
 

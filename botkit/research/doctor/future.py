@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -19,46 +19,34 @@ import numpy as np
 from botkit.errors import BotkitError
 from botkit.model.clock import Nanos
 from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
-from botkit.model.order_spec import OrderSpec
 from botkit.research.bench import Bench
+from botkit.research.decision_lines import DecisionLines
 from botkit.tape.feed import Feed, FeedSource, StreamKey
 from botkit.tape.held import HeldSource
 from botkit.tape.manifest import StreamInfo
 
-__all__ = ["altered_feed", "decisions_until", "files_read", "is_below", "seen_ahead"]
+__all__ = ["altered_feed", "files_read", "is_below", "seen_ahead"]
 
 _STEP = 0.003  # standard deviation of each random-walk step (one per row), as a fraction of the price
 
 
-def decisions_until(orders: Iterable[OrderSpec], until: Nanos) -> list[tuple[Any, ...]]:
-    """Return the orders placed up to a given time, in a form that can be compared between two runs."""
-    return [
-        (
-            *(spec.created, str(spec.pair), spec.side.value, spec.type.value),
-            *(spec.price_ticks, spec.amount_lots, spec.spend_units, spec.stop_ticks, spec.post_only),
-        )
-        for spec in orders
-        if spec.created <= until
-    ]
-
-
-def seen_ahead(bench: Bench, orders: Sequence[OrderSpec], start: Nanos, end: Nanos, cuts: int) -> Foreseen | None:
+def seen_ahead(bench: Bench, decisions: DecisionLines, start: Nanos, end: Nanos, cuts: int) -> Foreseen | None:
     """Change the future after each of ``cuts`` random times. Returns the first cut at which an earlier decision
     changes, or None.
 
-    ``orders`` are the orders of the run over [start, end) with unchanged data.
+    ``decisions`` are those of the run over [start, end) with unchanged data.
     """
     random = Random(bench.seed)
-    times = sorted({spec.created for spec in orders if spec.created < end})
+    times = sorted({time for time in decisions.times if time < end})
     # cut right after decisions, because a strategy that looks ahead to the next row would decide differently there
     for number, cut in enumerate(sorted(random.choice(times[len(times) // 10 :]) for _ in range(cuts))):
         feed = altered_feed(bench.feed, cut, bench.seed + number)
         altered = Bench(bench.project, feed, start=start, end=min(end, cut + 1), seed=bench.seed)
         try:
-            found = decisions_until((row.spec for row in altered.orders()), cut)
+            found = altered.decisions().until(cut)
         except BotkitError as error:
             return Foreseen(cut, str(error))
-        if found != decisions_until(orders, cut):
+        if found != decisions.until(cut):
             return Foreseen(cut)
     return None
 

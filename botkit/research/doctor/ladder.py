@@ -125,11 +125,13 @@ class _Ladder:
         )
 
     def _look_ahead(self) -> Rung:
-        orders = [row.spec for row in self._result.orders if row.spec.created <= self._end]
-        if len(orders) < DECISIONS_LEAST:
-            made = f"it made {len(orders)} decisions, but the test needs at least {DECISIONS_LEAST}"
-            return untested("look-ahead", made, "give more data")
-        found = seen_ahead(self._bench_of(self._project), orders, self._start, self._end, CUTS)
+        bench = self._bench_of(self._project)
+        decisions = bench.decisions()
+        made = sum(time < self._end for time in decisions.times)
+        if made < DECISIONS_LEAST:
+            says = f"it made {made} decisions, but the test needs at least {DECISIONS_LEAST}"
+            return untested("look-ahead", says, "give more data")
+        found = seen_ahead(bench, decisions, self._start, self._end, CUTS)
         if found is None:
             return passed(
                 "look-ahead", f"its decisions before each of {CUTS} cuts do not change when all later data changes"

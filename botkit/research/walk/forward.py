@@ -53,6 +53,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One window and its results. ``best`` is None if no trial in training has a value. In that case, the strategy does
     not trade in the test.
 
+    The test begins at ``test_start``, ``gap_days`` after its window does: the days of the gap are not tested.
     ``growth`` is the test's final equity after closing all positions, as a multiple of its opening equity. ``returns``
     are the daily returns of the test.
     """
@@ -63,6 +64,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     in_sample: float | None
     out_of_sample: float | None
     gap_days: int
+    test_start: Nanos
     growth: float
     closing_cost: float
     trades: int
@@ -223,7 +225,7 @@ def _test(bench: Bench, walk: WalkSettings, wanted: Asked, window: WalkWindow, t
     best = order[0] if order and order[0].value is not None else None
     tried = tuple((trial.params, trial.value) for trial in trials)
 
-    def step(reason: str, gap: int, result: BacktestResult | None = None, cost: float = 0.0) -> Step:
+    def step(reason: str, gap: int = 0, result: BacktestResult | None = None, cost: float = 0.0) -> Step:
         opening = _figure(result, "opening_equity")
         final = _figure(result, "final_equity")
         growth = (final - cost) / opening if opening and final is not None else 1.0
@@ -237,6 +239,7 @@ def _test(bench: Bench, walk: WalkSettings, wanted: Asked, window: WalkWindow, t
             in_sample=None if best is None else best.value,
             out_of_sample=None if result is None else wanted.objective.figure(result.summary),
             gap_days=gap,
+            test_start=window.tested_from(gap),
             growth=growth,
             closing_cost=cost,
             trades=0 if result is None else len(result.trades),
@@ -247,13 +250,12 @@ def _test(bench: Bench, walk: WalkSettings, wanted: Asked, window: WalkWindow, t
         )
 
     if best is None:
-        return step("no trial in the training window has a value for the objective", 0)
+        return step("no trial in the training window has a value for the objective")
     gap = walk.gap_days if walk.gap_days is not None else _holding_days(best)
     if gap >= walk.test_days:
         return step(f"the longest holding period in training, {gap} days, leaves no days for the test", gap)
-    start = window.test_start + gap * NS_PER_DAY
     try:
-        result = bench.result(by_strategy(best.params), start=start, end=window.test_end)
+        result = bench.result(by_strategy(best.params), start=window.tested_from(gap), end=window.test_end)
     except BotkitError as error:
         return step(f"the test could not run: {error}", gap)
     return step("", gap, result, _closing_cost(bench, result, window.test_end))
@@ -305,7 +307,9 @@ def _figures(steps: Sequence[Step]) -> dict[str, Any]:
 
 
 def _efficiency(steps: Sequence[Step]) -> float | None:
-    """Return the mean daily log growth in testing as a fraction of that in training, or None if training lost money."""
+    """Return the mean log growth per day tested as a fraction of that per day of training, or None if training lost
+    money. The days of the gaps are in neither.
+    """
     trained = tested = train_days = test_days = 0.0
     for step in steps:
         assert step.best is not None
@@ -315,7 +319,7 @@ def _efficiency(steps: Sequence[Step]) -> float | None:
         trained += math.log1p(earned)
         tested += math.log(step.growth)
         train_days += (step.window.train_end - step.window.train_start) / NS_PER_DAY
-        test_days += (step.window.test_end - step.window.test_start) / NS_PER_DAY
+        test_days += (step.window.test_end - step.test_start) / NS_PER_DAY
     if not steps or trained <= 0:
         return None
     return (tested / test_days) / (trained / train_days)
@@ -331,7 +335,7 @@ def _plain(step: Step) -> dict[str, Any]:
     return {
         "number": step.window.number,
         "train": [step.window.train_start, step.window.train_end],
-        "test": [step.window.test_start + step.gap_days * NS_PER_DAY, step.window.test_end],
+        "test": [step.test_start, step.window.test_end],
         "params": None if best is None else best.params,
         "in_sample": step.in_sample,
         "out_of_sample": step.out_of_sample,

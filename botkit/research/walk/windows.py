@@ -14,7 +14,7 @@ __all__ = ["WalkWindow", "windows"]
 
 class WalkWindow(msgspec.Struct, frozen=True):
     """One step of a walk-forward: a search on [train_start, train_end) and a test on [test_start, test_end). All times
-    are local midnights.
+    are local midnights in ``zone``.
     """
 
     number: int
@@ -22,6 +22,11 @@ class WalkWindow(msgspec.Struct, frozen=True):
     train_end: Nanos
     test_start: Nanos
     test_end: Nanos
+    zone: tzinfo
+
+    def tested_from(self, gap_days: int) -> Nanos:
+        """Return the local midnight at which the test begins after a gap."""
+        return _midnight(to_datetime(self.test_start, self.zone).date() + timedelta(days=gap_days), self.zone)
 
 
 def windows(
@@ -51,6 +56,7 @@ def windows(
                 _midnight(test, zone),
                 _midnight(test, zone),
                 _midnight(test_end, zone),
+                zone,
             )
         )
     if not found:

@@ -86,6 +86,20 @@ def tape_in_memory(self, bar):
     return [rows for rows in alike if len(rows) == max(map(len, alike))][-1]
 """
 
+#: bids every day, and peeks at tomorrow's bar only to decide whether to cancel the bid
+SEEING_TO_CANCEL = SEEING.replace(
+    SEEING[SEEING.index("    if up and") : SEEING.index("def tape_in_memory")],
+    """    for order in self.open_orders(self.pair):
+        self.cancel(order)
+    if self.position(self.pair).sellable:
+        self.close(self.pair)
+    bid = self.buy(self.pair, price=bar.close * 0.995, amount=0.01)
+    if not up:
+        self.cancel(bid)
+
+""",
+)
+
 #: buys before the single day on which the price triples, and otherwise makes small random trades
 LUCKY = """
 pair: Pair

@@ -30,6 +30,7 @@ from tests.research.doctor.planted import (
     QUICK,
     QUOTING,
     SEEING,
+    SEEING_TO_CANCEL,
     STALE,
     START_MS,
     STORMY,
@@ -102,6 +103,14 @@ def test_a_strategy_that_reads_future_rows_from_memory_is_reported_as_broken(
     found = examined(capsys, planted(tmp_path / "seeing", SEEING, closes(1, MONTHS)))
     assert found["verdict"] == "broken"
     assert "it sees rows from the future" in found["sentence"]
+
+
+def test_a_strategy_that_looks_ahead_only_to_cancel_is_reported_as_broken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = examined(capsys, planted(tmp_path / "seeing", SEEING_TO_CANCEL, closes(1, MONTHS)))
+    assert found["rungs"]["look-ahead"]["outcome"] == "failed"
+    assert found["verdict"] == "broken"
 
 
 def test_costs_that_exceed_the_profit_are_detected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,6 +108,14 @@ def test_the_gap_before_a_test_window_is_as_long_as_the_longest_holding_time_in_
     assert window["test"][0] - window["train"][1] == DAY
 
 
+def test_the_efficiency_leaves_out_the_days_of_the_gaps(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = walk(capsys, days)
+    assert [window["gap_days"] for window in found["windows"]] == [1, 1]
+    trained = sum(math.log1p(window["in_sample"]) for window in found["windows"]) / (2 * 3)
+    tested = sum(math.log1p(window["return"]) for window in found["windows"]) / (2 * 1)
+    assert found["figures"]["efficiency"] == pytest.approx(tested / trained)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -33,6 +33,18 @@ def test_a_window_starts_at_local_midnight() -> None:
     assert found[0].train_start == START + DAY - 8 * 3_600 * 10**9
 
 
+@pytest.mark.parametrize("gap", [0, 1, 5])
+def test_a_test_begins_at_local_midnight_after_a_gap_in_which_clocks_change(gap: int) -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    march = [int(datetime(2025, 3, day, tzinfo=zone).timestamp()) * 10**9 for day in range(1, 32)]
+    [window] = windows(march[9], march[30] + DAY, train_days=15, test_days=7, is_anchored=False, zone=zone)
+    # clocks changed on 30 March
+    assert window.test_start == march[24]
+    assert window.tested_from(gap) == march[24 + gap]
+    [window] = windows(march[9], march[30] + DAY, train_days=20, test_days=2, is_anchored=False, zone=zone)
+    assert window.tested_from(1) == march[30]
+
+
 @given(st.integers(0, 10**15), st.integers(1, 60), st.integers(1, 9), st.integers(1, 9), st.booleans())
 def test_training_windows_end_before_their_test_windows_and_test_windows_are_adjacent(
     offset: int, days: int, train: int, test: int, is_anchored: bool

@@ -10,7 +10,7 @@ from botkit.model.requests import Answer
 from botkit.sim.order import Account, VenueOrder
 
 
-class AccountNews(msgspec.Struct):
+class AccountChange(msgspec.Struct):
     """The changes to one account caused by one event, in order."""
 
     #: the latency key: the client id or request id that caused the changes
@@ -23,7 +23,7 @@ class AccountNews(msgspec.Struct):
     currencies: dict[str, None] = {}
 
 
-class Deed(msgspec.Struct):
+class VenueEvent(msgspec.Struct):
     """One event at the exchange: an arrival, or a recorded row that touches orders.
 
     ``trade_row`` is the row number of the recorded trade, if the event is a trade: later trades have not happened yet.
@@ -31,12 +31,12 @@ class Deed(msgspec.Struct):
 
     time: Nanos
     trade_row: int | None = None
-    news: dict[Account, AccountNews] = {}
+    news: dict[Account, AccountChange] = {}
 
-    def of(self, order: VenueOrder) -> AccountNews:
+    def of(self, order: VenueOrder) -> AccountChange:
         """Return the changes to the order's account, and mark the order as touched."""
         news = self.news.get(order.account)
         if news is None:
-            news = self.news[order.account] = AccountNews(order.new.client_id)
+            news = self.news[order.account] = AccountChange(order.new.client_id)
         news.orders[order.order_id] = order
         return news
