@@ -163,10 +163,7 @@ class Keeper:
             )
 
     def _watch_time_of_day(self, bot: Bot) -> None:
-        drift = getattr(bot.driver.clock, "drift_ns", None)
-        if drift is None:
-            return
-        moved_s = drift() / NS_PER_S
+        moved_s = bot.driver.clock.drift_ns() / NS_PER_S
         if abs(moved_s - self._moved_s) >= _MOVED_S:
             self._moved_s = moved_s
             bot.notices.tell(
