@@ -30,6 +30,8 @@ def check(file: Path, overrides: tuple[str, ...]) -> None:
     from botkit.project.project import Project
 
     project = Project.load(file, overrides=overrides)
+    project.check_limits_of_run()
+    project.check_capital_of_run()
     project.check_money()
     project.check_choices()
     names = ", ".join(strategy.label for strategy in project.config.strategies)

@@ -26,6 +26,7 @@ from botkit.engine.orders.protection import Protector
 from botkit.engine.orders.quoting import Quoter
 from botkit.engine.orders.reads import Reads
 from botkit.engine.orders.reconcile import Reconciliation
+from botkit.engine.orders.rejections import Rejections
 from botkit.engine.orders.resolution import Resolution
 from botkit.engine.orders.table import OrderTable
 from botkit.engine.orders.targets import Targets
@@ -55,13 +56,11 @@ REFUSALS_A_TURN_MAX = 100
 #: the limit that applies while all orders, or all orders in a pair, are refused; many refusals in a turn are then not a
 #: sign of a loop
 REFUSALS_CLOSED_MAX = 1_000
-#: this many consecutive rejections by the exchange, across all strategies, halt the bot
-REJECTIONS_MAX = 10
 #: maximum length of a message to the user, in characters; the rest is neither sent nor recorded
 _MESSAGE_MAX = 1_000
 _REFUSED = OrderState.REFUSED
 _REJECTED = OrderState.REJECTED
-_ACCEPTED = frozenset({OrderState.OPEN, OrderState.PARTLY_FILLED, OrderState.FILLED})
+_ACCEPTED = frozenset({OrderState.OPEN, OrderState.UNTRIGGERED, OrderState.PARTLY_FILLED, OrderState.FILLED})
 
 #: finds the function for (strategy, callback name); None selects the plain method
 FindCallback = Callable[[Strategy, str], Callback | None]
@@ -99,7 +98,6 @@ class BotRooms:
         self.has_begun = False
         #: True if an order was refused in this turn
         self.has_refused = False
-        self._rejections = 0
         self.records: dict[str, StrategyRecord] = {}
         self.contexts: dict[str, Context] = {}
         self.foreign_orders: dict[str, OrderReport] = {}
@@ -117,6 +115,7 @@ class BotRooms:
         self.table = OrderTable()
         self.markets = self._make_markets()
         self.reads = Reads(router, self.agenda)
+        self.rejections = self._make_rejections()
         self.desk = self._make_desk()
         self.gate = self.desk.gate
         self._shown_lots = self.desk.follow_ups.shown_lots
@@ -165,6 +164,15 @@ class BotRooms:
             bar_grace_ns=self.settings.bar_grace_ns,
             on_price=self._priced,
             resting=self.table.resting,
+        )
+
+    def _make_rejections(self) -> Rejections:
+        return Rejections(
+            clock=self.clock,
+            outbox=self.outbox,
+            decisions=self.decisions,
+            pairs={pair for share in self.portfolio.shares for pair in share.pairs},
+            zone=self.settings.zone,
         )
 
     def _make_desk(self) -> OrderDesk:
@@ -260,6 +268,7 @@ class BotRooms:
             markets=self.markets,
             risk=self.risk,
             resolution=resolution,
+            rejections=self.rejections,
             max_book_age_ns=self.settings.max_book_age_ns,
         )
 
@@ -318,13 +327,12 @@ class BotRooms:
         self.changes.count += 1
         self.outbox.out.states.append((order, state))
         if state in _ACCEPTED:
-            self._rejections = 0
-        elif state is _REJECTED:
-            self._rejections += 1
-            if self._rejections == REJECTIONS_MAX and self.watch is not None:
-                self.stops.trip(
-                    f"the exchange rejected {REJECTIONS_MAX} orders in a row, most recently: {order.reason}"
-                )
+            if self.rejections.is_counting:
+                self.rejections.accepted(order)
+        elif state is _REJECTED and self.watch is not None:
+            why = self.rejections.rejected(order)
+            if why is not None:
+                self.stops.trip(why)
         record = self.records.get(order.strategy)
         if record is None:
             return

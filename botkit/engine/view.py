@@ -122,15 +122,20 @@ class MoneyView:
 
 
 class RouterView:
-    """The waiting requests, and the usage of the exchange's limits."""
+    """The waiting requests, the held pairs, and the usage of the exchange's limits."""
 
     def __init__(self, rooms: BotRooms) -> None:
         self._router = rooms.router
+        self._rejections = rooms.rejections
 
     @property
     def waiting(self) -> int:
         """The number of requests waiting for a slot."""
         return self._router.waiting
+
+    def held(self) -> list[str]:
+        """Return a sentence for each held pair. The exchange rejected all of its orders, so no new ones are sent."""
+        return [self._rejections.sentence(pair) for pair in self._rejections.held]
 
     def usage(self, now: Nanos) -> list[Usage]:
         """Return every window in the limits table, with the slots held."""
@@ -208,6 +213,7 @@ class EngineView:
                 stopped_because=record.stopped_because,
                 halted=halts.get(record.name),
                 orders=record.orders_count,
+                sent=record.orders_count - record.refused_count,
                 fills=record.fills_count,
                 skips=dict(record.skips),
                 refusals=dict(record.refusals),

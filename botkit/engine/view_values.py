@@ -14,13 +14,17 @@ from botkit.model.pairs import Pair
 
 
 class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
-    """One strategy: whether it is running, and its counts. ``halted`` is the reason why it may place no new orders."""
+    """One strategy: whether it is running, and its counts. ``halted`` is the reason why it may place no new orders.
+    ``sent`` is the number of orders that were sent or queued. ``orders`` also counts those refused at once, apart from
+    quotes and protective exits.
+    """
 
     name: str
     active: bool
     stopped_because: str
     halted: str | None
     orders: int
+    sent: int
     fills: int
     skips: Mapping[str, int]
     refusals: Mapping[str, int]

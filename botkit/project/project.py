@@ -113,23 +113,38 @@ class Project:
         for index, strategy in enumerate(self.config.strategies):
             name = strategy.label
             self._check_limits(f"strategies.{index}.risk", strategy.risk, own[name], traded[name])
-        if everywhere:
-            self._check_values(bot, own)
 
-    def _check_values(self, bot: Sequence[RiskRule], own: Mapping[str, Sequence[RiskRule]]) -> None:
-        """Check that the pairs of the bot give a value to every limit and every currency of the capital."""
+    def check_limits_of_run(self) -> None:
+        """Check that the pairs of the bot give a value to each of its limits. A backtest may have more pairs with
+        prices: those of the capital's currencies, and those that a strategy chooses in code. Raises ConfigError.
+        """
+        if not self._names_all_pairs():
+            return
         priced, config = self.priced_pairs(), self.config
+        bot, own = self.bot_rules()
         levels = [("risk", config.risk, bot)]
-        levels += [(f"strategies.{i}.risk", s.risk, list(own[s.label])) for i, s in enumerate(config.strategies)]
+        levels += [(f"strategies.{i}.risk", s.risk, own[s.label]) for i, s in enumerate(config.strategies)]
         for place, section, rules in levels:
             for name, rule in zip(section, rules, strict=True):
                 for currency in getattr(rule, "currencies", ()):
                     where = f"{place}.{name}.{currency}"
                     check_valued(self.loaded, where, currency, into=self.currency, pairs=self.pairs, priced=priced)
-        for index, strategy in enumerate(config.strategies):
+
+    def check_capital_of_run(self) -> None:
+        """Check that each currency of the capital is in a pair of the bot, as a bot's first start does. A later start
+        goes by its books. Raises ConfigError.
+        """
+        if not self._names_all_pairs():
+            return
+        priced = self.priced_pairs()
+        for index, strategy in enumerate(self.config.strategies):
             for currency in strategy.capital if isinstance(strategy.capital, dict) else ():
                 where = f"strategies.{index}.capital.{currency}"
                 check_capital(self.loaded, where, currency, pairs=self.pairs, priced=priced)
+
+    def _names_all_pairs(self) -> bool:
+        """Return False if a strategy has no pair among its parameters, and so chooses its pairs in code."""
+        return all(pairs_of(spec) for spec in self.specs())
 
     def _check_limits(
         self, place: str, section: Mapping[str, Any], rules: Sequence[RiskRule], traded: Sequence[Pair]

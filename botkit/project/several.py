@@ -15,15 +15,13 @@ from botkit.project.project import Project, pairs_of
 
 
 def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> list[Project]:
-    """Load the configurations passed to one command. Raises a ConfigError that lists all errors in these
-    configurations.
-    """
+    """Load the configurations of bots to run. Raises a ConfigError that lists all errors in these configurations."""
     if len(paths) == 1:
-        return [Project.load(paths[0], overrides=overrides)]
+        return [_load(paths[0], overrides)]
     projects, problems = [], []
     for path, own in zip(paths, overrides_for(paths, overrides), strict=True):
         try:
-            projects.append(Project.load(path, overrides=own))
+            projects.append(_load(path, own))
         except BotkitError as error:
             problems.append(str(error))
     problems += clashes([project.loaded for project in projects])
@@ -78,3 +76,9 @@ def agreed_on(projects: Sequence[Project], key: str, value: Callable[[Project], 
                 "command share one emulator: use the same value, or run the bots separately"
             )
     return found
+
+
+def _load(path: Path, overrides: Sequence[str]) -> Project:
+    project = Project.load(path, overrides=overrides)
+    project.check_limits_of_run()
+    return project

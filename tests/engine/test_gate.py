@@ -9,6 +9,7 @@ import pytest
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.engine.orders.checks import Gate
+from botkit.engine.orders.rejections import Hold
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.risk.rules import BUILT_IN
 from botkit.engine.rooms import BotRooms, EngineSettings, StrategySpec
@@ -19,9 +20,9 @@ from botkit.model.orders import Condition, Order, OrderSpec, OrderType, Side
 from tests.engine_world import BTC, PAIRS, RATES, RICH, T0, Listener
 
 #: conditions that may block multiple orders
-BARS = ("starting", "stopping", "shortage", "halted", "strategy halted", "unknown", "stopped", "journal")
+BARS = ("starting", "stopping", "shortage", "halted", "strategy halted", "unknown", "held", "stopped", "journal")
 #: the subset of these conditions that is rechecked when a slot is granted
-GRANTED_BARS = {"shortage", "halted", "unknown", "journal"}
+GRANTED_BARS = {"shortage", "halted", "unknown", "held", "journal"}
 
 
 def some_rooms(with_rules: bool) -> BotRooms:
@@ -59,6 +60,8 @@ def put_up(rooms: BotRooms, bars: set[str]) -> Gate:
         rooms.risk.halt("s0", "by hand")
     if "unknown" in bars:
         rooms.desk.resolution.blocked[BTC] = 1
+    if "held" in bars:
+        rooms.rejections.held[BTC] = Hold(T0, "under maintenance")
     rooms.records["s0"].active = "stopped" not in bars
     return gate
 
@@ -102,3 +105,14 @@ def test_the_fast_path_and_the_full_checks_return_identical_refusal_reasons(seed
         assert gate.when_placed(order) == (gate.when_asked(order) or gate.when_admitted(order)), (bars, order)
         if order.type is not OrderType.MARKET and order.side is Side.BUY and not order.reduces:
             assert (gate.when_granted(order) is None) == (not bars & GRANTED_BARS), (bars, order)
+
+
+def test_orders_that_reduce_a_position_pass_a_hold() -> None:
+    gate = put_up(some_rooms(with_rules=False), {"held"})
+    dice, seen = Random(1), set()
+    for _ in range(300):
+        order = some_order(dice)
+        held = "is held" in (gate.when_placed(order) or "")
+        assert not (held and order.reduces)
+        seen.add((held, order.reduces))
+    assert {(True, False), (False, True)} <= seen

@@ -179,8 +179,15 @@ ANSWERS: dict[str, Shown] = {
         "the account's balances cannot be fetched: balance: the answer lists no currency",
     ),
     "maintenance": Shown(
-        (_ANSWERS + "test_an_order_for_a_suspended_pair_is_rejected_with_the_exchanges_message",),
-        "was rejected by the exchange: Trading pair btc_usdt is under maintenance",
+        (
+            _ANSWERS + "test_an_order_for_a_suspended_pair_is_rejected_with_the_exchanges_message",
+            _LIVE + "test_running.py::test_the_maintenance_of_one_pair_holds_that_pair_while_another_trades",
+        ),
+        "was rejected by the exchange: Trading pair btc_usdt is under maintenance...btc_usdt is held since",
+    ),
+    "every order is rejected": Shown(
+        (_LIVE + "test_running.py::test_consecutive_rejections_trip_the_breaker",),
+        "the exchange rejected...orders in a row",
     ),
     "a pair's steps are finer than money": Shown(
         (

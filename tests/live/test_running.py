@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from botkit.engine.market import quiet_books
-from botkit.engine.rooms import REJECTIONS_MAX
+from botkit.engine.orders.rejections import REJECTIONS_MAX
 from botkit.live import commands
 from botkit.live.background import OnLoop, Threads
 from botkit.live.bot import Bot
@@ -23,6 +23,7 @@ from botkit.live.panic import hold_back, panic
 from botkit.live.ports import Repeating
 from botkit.live.state_folder import KeptHalt, StateFolder
 from botkit.live.stopping import stop
+from botkit.live.telling.picture import picture_of
 from botkit.live.telling.status_text import standstills_of
 from botkit.live.telling.summary import summary_lines, summary_of
 from botkit.live.watchdog import Blocked, Watchdog
@@ -32,7 +33,19 @@ from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import CreateOrder
 from tests.live.test_ports import HandClock
-from tests.live.world import WITH_COINS, World, far_buy, kept, make_world, puppet, settled, strategy_of, told, until
+from tests.live.world import (
+    CONFIG,
+    WITH_COINS,
+    World,
+    far_buy,
+    kept,
+    make_world,
+    puppet,
+    settled,
+    strategy_of,
+    told,
+    until,
+)
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.virtual_time
@@ -595,6 +608,33 @@ async def test_consecutive_rejections_trip_the_breaker(world: World) -> None:
     assert far_buy(bot).is_refused
 
 
+async def test_the_maintenance_of_one_pair_holds_that_pair_while_another_trades(tmp_path: Path) -> None:
+    config = CONFIG.replace("emulator:", "  - {name: r, use: puppet, params: {pair: eth_usdt}}\nemulator:", 1)
+    async with make_world(tmp_path, config=config) as world:
+        bot = await world.start()
+        r = strategy_of(bot, "r")
+        await until(lambda: r.last_price("eth_usdt"))
+        world.emulator.add_fault({"kind": "maintenance", "where": "btc_usdt"})
+        for _ in range(REJECTIONS_MAX):
+            order = far_buy(bot)
+            await until(lambda: order.is_final)  # noqa: B023
+            assert order.state is OrderState.REJECTED
+        assert bot.view.halted is None
+        assert far_buy(bot).is_refused
+        [line] = [t for t in summary_lines(summary_of(bot.standing())) if t.startswith("  btc_usdt is held since")]
+        assert "most recently: Trading pair btc_usdt is under maintenance; one order is tried from" in line
+        other = r.buy("eth_usdt", amount=0.1, price=round(r.last_price("eth_usdt") / 2))
+        bot.driver.wake()
+        await settled(other)
+        assert other.state is OrderState.OPEN
+        assert told(bot).count("btc_usdt is held: ") == 1
+        world.emulator.remove_faults()
+        await until(lambda: not far_buy(bot).is_refused, 90)  # the trial
+        await until(lambda: not bot.view.router.held())
+        assert "btc_usdt is no longer held: the exchange accepted an order again" in told(bot)
+        assert not any(t.startswith("  btc_usdt is held") for t in summary_lines(summary_of(bot.standing())))
+
+
 async def test_an_accepted_order_resets_the_count_of_consecutive_rejections(world: World) -> None:
     bot = await world.start()
     for count in (REJECTIONS_MAX - 1, 0, REJECTIONS_MAX - 1):
@@ -743,6 +783,20 @@ def test_the_pairs_of_one_coin_are_one_holding_in_the_summary() -> None:
         "  holds 0.38178211 btc (mm: 0.4 in btc_usdt, −0.01821789 in btc_twd)",
         "  holds 2 eth (mm: eth_usdt)",
     ]
+
+
+async def test_orders_refused_at_once_are_counted_as_refused_and_not_as_orders(world: World) -> None:
+    bot = await world.start()
+    first = far_buy(bot)
+    await settled(first)
+    assert far_buy(bot, 10_000.0).is_refused
+    assert puppet(bot).market_buy("btc_usdt", spend=0.0001).is_refused
+    assert puppet(bot).replace(first, amount=0.0).is_refused
+    summary = summary_of(bot.standing())
+    assert (summary["orders"], summary["refused"]) == (1, 3)
+    assert summary["strategies"]["p"]["orders"] == 1
+    assert summary_lines(summary)[0].startswith("world: 1 order, 0 fills, 3 refused")
+    assert picture_of(bot.standing()).strategies[0].orders == 1
 
 
 async def test_quotes_that_a_halted_bot_refuses_are_not_counted_as_orders(world: World) -> None:

@@ -25,6 +25,7 @@ from botkit.config.schema import FeesConfig
 from botkit.emulator import EmulatorAccount, EmulatorOptions
 from botkit.emulator.server import Emulator
 from botkit.emulator.switches import choose
+from botkit.engine.orders.rejections import HOLD_NS
 from botkit.errors import BotkitError
 from botkit.live import commands, journal_log
 from botkit.live.bot import Bot
@@ -941,6 +942,8 @@ class Run:
             await self._lift(until, living)
         await self._wait(lambda: self._unsettled(), until, living)
         lives = [life for life in (self._life, self._second and self._second.life) if life is not None]
+        if any(life.bot is not None and life.bot.view.router.held() for life in lives):
+            until += HOLD_NS / NS_PER_S  # then an order is tried
         for life in lives:
             self._probe(life)
         for life in lives:
@@ -1132,11 +1135,15 @@ class Run:
         assert life.bot is not None
         probes = [order for order in life.bot.view.orders() if order.spec.tag == "probe"]
         if self.loop.time() > self._probed_at + 5.0 and (
-            any(order.state.value in ("not_sent", "cancelled") for order in probes[-2:])
+            any(
+                order.state.value in ("not_sent", "cancelled") or " is held since " in order.reason
+                for order in probes[-2:]
+            )
             or {order.pair for order in probes} != set(PAIRS)
         ):
-            # Either the probe was too early, so new orders were not allowed again yet; or the strategy cancelled its
-            # order; or the strategy placed no order, because its own market order had emptied one side of the book.
+            # Either the probe was too early, so new orders were not allowed again yet, or its pair was held; or the
+            # strategy cancelled its order; or the strategy placed no order, because its own market order had emptied
+            # one side of the book.
             self._probe(life)
         found = {str(order.pair): f"{order.state.value} {order.reason}" for order in probes}
         return [

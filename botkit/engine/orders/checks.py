@@ -20,6 +20,7 @@ from botkit.engine.agenda import BotClock
 from botkit.engine.market.book import cost_units, walk
 from botkit.engine.market.markets import Markets
 from botkit.engine.market.pair_market import PairMarket
+from botkit.engine.orders.rejections import Rejections
 from botkit.engine.orders.resolution import Resolution
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.strategy.record import StrategyRecord
@@ -38,7 +39,14 @@ class Gate:
     """
 
     def __init__(
-        self, *, clock: BotClock, markets: Markets, risk: RiskDesk, resolution: Resolution, max_book_age_ns: Nanos
+        self,
+        *,
+        clock: BotClock,
+        markets: Markets,
+        risk: RiskDesk,
+        resolution: Resolution,
+        rejections: Rejections,
+        max_book_age_ns: Nanos,
     ) -> None:
         self._clock = clock
         self._max_book_age_ns = max_book_age_ns
@@ -53,18 +61,26 @@ class Gate:
         #: the reason why the journal cannot be written, if it cannot
         self.journal_fault: str | None = None
         self._records: dict[str, StrategyRecord] = {}
-        #: the levels that are halted, and the pairs that have an order whose outcome is unknown
+        #: the levels that are halted, the held pairs, and the pairs that have an order whose outcome is unknown
         self._halts = risk.halts
+        self._held = rejections.held
         self._unknown = resolution.blocked
         self._asked: tuple[Check, ...] = (
             self._starting,
             self._rules,
             self._ending,
             self._closed,
+            rejections.refusal,
             self._no_room,
         )
-        self._admitted: tuple[Check, ...] = (resolution.blocks, self._risk_rules)
-        self._granted: tuple[Check, ...] = (resolution.blocks, self._closed, self._journal, self._book)
+        self._admitted: tuple[Check, ...] = (resolution.blocks, self._risk_rules, rejections.admit)
+        self._granted: tuple[Check, ...] = (
+            resolution.blocks,
+            self._closed,
+            self._journal,
+            self._book,
+            rejections.admit,
+        )
         self._replaced: Order | None = None
 
     def know(self, record: StrategyRecord) -> None:
@@ -76,7 +92,7 @@ class Gate:
         """True while all orders that add exposure are refused, either everywhere or in at least one pair, regardless of
         what the strategy requests.
         """
-        return bool(self.is_stopping or self.shortage is not None or self._halts or self._unknown)
+        return bool(self.is_stopping or self.shortage is not None or self._halts or self._unknown or self._held)
 
     def when_placed(self, order: Order) -> str | None:
         """Return the reason to refuse an order that would be queued immediately, or None."""
@@ -86,6 +102,7 @@ class Gate:
             or self.shortage is not None
             or self._halts
             or self._unknown
+            or self._held
             or not self._records[order.strategy].active
         ):
             return self.when_asked(order) or self.when_admitted(order)
@@ -131,7 +148,9 @@ class Gate:
 
     def when_granted(self, order: Order) -> str | None:
         """Return the reason why an order may not be sent after all, or None."""
-        if not (self._unknown or self._halts or self.shortage is not None or self.journal_fault is not None):
+        if not (
+            self._unknown or self._halts or self._held or self.shortage is not None or self.journal_fault is not None
+        ):
             if order.type is not MARKET:
                 return None
             market = self._markets.by_pair.get(order.pair)

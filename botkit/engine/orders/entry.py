@@ -26,7 +26,7 @@ _EXPIRE_MAX_S = 10**9  # about thirty years: times must stay below 2^63 ns
 ORDERS_A_MOMENT_MAX = 5_000
 #: after a strategy was stopped, its callback is aborted after this many further orders
 ORDERS_WHEN_STOPPED_MAX = 1_000
-
+_REFUSED = OrderState.REFUSED
 
 #: the id after this one is never used, because the exchange's own tools assign it to every order
 LAST_CLIENT_ID = 2_147_483_646
@@ -140,7 +140,10 @@ class OrderEntry:
             if side is SELL:
                 return self.market_sell(pair, amount, 1, tag)
             return self.market_buy(pair, None, amount, 1, tag)
-        return self._desk.place(order, refusal, now)
+        self._desk.place(order, refusal, now)
+        if order.state is _REFUSED:
+            self._record.refused_count += 1
+        return order
 
     def _is_met(self, order: Order) -> bool:
         """Return True if the only problem with a stop order is that its trigger condition is already met."""
@@ -229,7 +232,10 @@ class OrderEntry:
                 reduces=reduces,
             )
         )
-        return self._desk.place(order, refusal, now)
+        self._desk.place(order, refusal, now)
+        if order.state is _REFUSED:
+            self._record.refused_count += 1
+        return order
 
     # -- the engine's own orders --------------------------------------------------------------------------------------
 
@@ -321,7 +327,10 @@ class OrderEntry:
         new.closes = old.closes
         if old.type is MARKET:
             refusal = "a market order cannot be replaced"
-        return self._desk.replace(old, new, refusal, now)
+        self._desk.replace(old, new, refusal, now)
+        if new.state is _REFUSED:
+            self._record.refused_count += 1
+        return new
 
     def check_closes(self, closes: Order, side: Side, pair: Pair) -> None:
         """Check that an order with this side and pair can close the position that another order opened. Raises

@@ -28,6 +28,7 @@ class StrategyRecord:
         "orders_count",
         "random",
         "refusals",
+        "refused_count",
         "refused_this_turn",
         "skips",
         "state",
@@ -49,7 +50,10 @@ class StrategyRecord:
         self.last_skip: dict[str, dict[str, Any]] = {}
         self.refusals: dict[str, int] = {}
         self.refused_this_turn = 0
+        #: orders that the strategy asked for, without refused quotes and protective exits
         self.orders_count = 0
+        #: those of ``orders_count`` that were refused at once, so neither queued nor sent
+        self.refused_count = 0
         self.fills_count = 0
 
     def skip(self, reason: str, values: dict[str, Any]) -> None:

@@ -72,7 +72,7 @@ def _rows(picture: Picture) -> Iterator[Sample]:
     for strategy in picture.strategies:
         label = (("strategy", strategy.name),)
         yield Sample("strategy_running", "1 while the strategy trades", float(strategy.state == "running"), label)
-        yield Sample("orders_total", "orders placed by a strategy", strategy.orders, label)
+        yield Sample("orders_total", "orders of a strategy that were sent or queued", strategy.orders, label)
         yield Sample("fills_total", "fills of a strategy", strategy.fills, label)
         yield Sample("skips_total", "times a strategy recorded a reason for not trading", strategy.skips, label)
         yield Sample(

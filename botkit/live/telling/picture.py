@@ -216,7 +216,7 @@ def _strategies(view: EngineView) -> tuple[PictureStrategy, ...]:
             PictureStrategy(
                 name=strategy.name,
                 state=state,
-                orders=strategy.orders,
+                orders=strategy.sent,
                 fills=strategy.fills,
                 skips=sum(strategy.skips.values()),
                 refusals=sum(strategy.refusals.values()),

@@ -43,8 +43,9 @@ def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
         "ended": why,
         "uptime_s": round(standing.uptime_s, 3),
         "halted": view.halted,
+        "held": view.router.held(),
         "stopped": {s.name: s.stopped_because for s in strategies if not s.active},
-        "orders": sum(strategy.orders for strategy in strategies),
+        "orders": sum(strategy.sent for strategy in strategies),
         "fills": sum(strategy.fills for strategy in strategies),
         "refused": sum(sum(strategy.refusals.values()) for strategy in strategies),
         "equity": None if equity is None else equity / _UNIT,
@@ -65,7 +66,7 @@ def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
                 "active": strategy.active,
                 "stopped": strategy.stopped_because,
                 "halted": strategy.halted or "",
-                "orders": strategy.orders,
+                "orders": strategy.sent,
                 "fills": strategy.fills,
                 "skips": grouped(strategy.skips),
                 "refusals": grouped(strategy.refusals),
@@ -149,6 +150,7 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
     lines += [f"  still open: {text}" for text in summary["open"]]
     if "error" in summary:
         lines.append(f"  failed: {summary['error']}")
+    lines += [f"  {text}" for text in summary.get("held", ())]  # absent from the status of an older botkit
     if summary["halted"]:
         lines.append(f"  halted: {summary['halted']}")
     return lines
