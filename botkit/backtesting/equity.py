@@ -18,7 +18,7 @@ from botkit.backtesting.downsample import CurveSampler, FloatArray, TimeArray
 from botkit.backtesting.falls import Falls
 from botkit.engine.money.valuation import Valuation
 from botkit.errors import ConfigError
-from botkit.model.clock import Nanos, from_datetime, to_datetime
+from botkit.model.clock import NS_PER_S, Nanos, from_datetime, to_datetime
 from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
 from botkit.model.results import Curve, DayRow, Drawdown
@@ -28,6 +28,10 @@ Change: TypeAlias = tuple[Nanos, str, int]
 Prices: TypeAlias = dict[str, tuple[TimeArray, FloatArray]]
 #: a conversion path: the pairs along it, each with a flag for dividing by its price instead of multiplying
 Path: TypeAlias = tuple[tuple[str, bool], ...]
+
+#: How long after midnight coins may get their first price if the day is to have a return. The first trade of a day and
+#: the end of its first candle come a little after midnight. No longer than a book may be old to be traded on.
+_FIRST_PRICE_LATEST: Nanos = 300 * NS_PER_S
 
 
 class EquityCurve:
@@ -71,11 +75,13 @@ class EquityCurve:
             least = pair.rules.base_units(pair.rules.least_lots)
             self._least[pair.base] = min(least, self._least.get(pair.base, least))
         self._positions = {c for c, least in self._least.items() if self._held.get(c, 0) >= least}
-        self._position_since: Nanos | None = None
+        #: the start of the run, or its first row; None if neither is known yet
+        self.start = begin
+        self._last: Nanos | None = None  # the last row or change, which may come after the run's end
+        self._run_end: Nanos | None = None
+        self._position_since = begin if self._positions else None
         self._exposed = 0
 
-        self.start: Nanos | None = None
-        self.end: Nanos | None = None
         self._opening: float | None = None
         self._final: float | None = None
         self._sampler = CurveSampler()
@@ -85,8 +91,6 @@ class EquityCurve:
         self._midnight: Nanos | None = None
         self._daily: list[tuple[Nanos, float]] = []
         self._first_day_is_whole = False
-        self._run_end: Nanos | None = None
-        self._begin = begin
         #: for each traded base currency: (the time of its first price, that price in the valuation currency)
         self.first_worths: dict[str, tuple[Nanos, float]] = {}
         if begin is not None and set(self._opening_units) == {currency}:
@@ -124,17 +128,18 @@ class EquityCurve:
         self._note_hold_prices()
 
     def _advance_clock(self, prices: Prices, changes: Sequence[Change]) -> None:
-        """Update the start and end of the run. All rows are considered, even those that do not affect the equity."""
+        """Note the first and the last row or change. All rows are considered, even those that do not affect the
+        equity.
+        """
         firsts = [int(times[0]) for times, _ in prices.values()] + [change[0] for change in changes[:1]]
         lasts = [int(times[-1]) for times, _ in prices.values()] + [change[0] for change in changes[-1:]]
         if not firsts:
             return
         if self.start is None:
-            self.start = self.end = min(firsts)
+            self.start = min(firsts)
             if self._positions:
                 self._position_since = self.start
-        assert self.end is not None
-        self.end = max(self.end, *lasts)
+        self._last = max(lasts) if self._last is None else max(self._last, *lasts)
 
     def _take(self, changes: Sequence[Change]) -> tuple[list[Nanos], dict[str, tuple[list[int], list[int]]]]:
         """Apply the changes. Returns their distinct times and, for each currency, the indices of the times at which it
@@ -304,7 +309,9 @@ class EquityCurve:
         self._falls = Falls(moment, worth)
         self._midnight = self._midnight_after(moment, 1)
         # a run may begin long before its coins have a price, and equity is only known from then on
-        self._first_day_is_whole = self._midnight_after(moment, 0) == moment
+        midnight = self._midnight_after(moment, 0)
+        begins_at_midnight = moment == midnight or self.start == midnight
+        self._first_day_is_whole = begins_at_midnight and moment - midnight <= _FIRST_PRICE_LATEST
         self._sampler.add(np.array([moment], np.int64), np.array([worth]))
 
     def _midnight_after(self, moment: Nanos, days: int) -> Nanos:
@@ -362,9 +369,14 @@ class EquityCurve:
         return worth
 
     @property
+    def end(self) -> Nanos | None:
+        """The end of the run or, until it has finished, the last row or change."""
+        return self._last if self._run_end is None else self._run_end
+
+    @property
     def opening(self) -> float | None:
         """Value of the opening balances at the first prices, or None if there have been no prices yet."""
-        if self._opening is None and self.start is not None and set(self._opening_units) == {self._currency}:
+        if self._opening is None and self._last is not None and set(self._opening_units) == {self._currency}:
             # the account held only cash from the first row to the last, so no price was needed
             return self._opening_units[self._currency] / UNIT
         return self._opening
@@ -392,12 +404,15 @@ class EquityCurve:
     @property
     def exposure(self) -> float | None:
         """The fraction of the run during which a position was held: at least the minimum order amount of a traded base
-        currency.
+        currency. Orders that are still answered after the end count to their last change.
         """
-        if self.start is None or self.end is None or self.end == self.start:
+        if self.start is None or self._last is None:
             return None
-        exposed = self._exposed + (self.end - self._position_since if self._position_since is not None else 0)
-        return exposed / (self.end - self.start)
+        end = self._last if self._run_end is None else max(self._last, self._run_end)
+        if end == self.start:
+            return None
+        exposed = self._exposed + (end - self._position_since if self._position_since is not None else 0)
+        return exposed / (end - self.start)
 
     @property
     def buy_and_hold_return(self) -> float | None:
@@ -431,7 +446,7 @@ class EquityCurve:
         for midnight, close in self._daily:
             rows.append(DayRow(self._date_before(midnight), midnight, close, close / before - 1 if before else None))
             before = close if close > 0 else None
-        end = self._run_end if self._run_end is not None else self.end
+        end = self.end
         if end is not None and end > (self._daily[-1][0] if self._daily else -1):
             rows.append(DayRow(self._date_before(end), end, self._opening if self._final is None else self._final))
         return rows

@@ -54,7 +54,7 @@ from botkit.model.results import (
 )
 from botkit.model.row_columns import column_blocks, row_values
 from botkit.sim.kernel import Kernel
-from botkit.tape.feed import Feed, Slice
+from botkit.tape.feed import Feed, Slice, StreamKey
 
 #: the metrics that are compared between queue assumptions
 READING_FIGURES = (
@@ -264,11 +264,15 @@ def run_figures(parts: BacktestParts) -> tuple[dict[str, Figure], list[DayRow]]:
     return {key: value for key, value in summary.items() if key not in MACHINE_FIGURES}, run.recorder.curve.days()
 
 
-def run_decisions(parts: BacktestParts, sink: Callable[[bytes], object]) -> None:
-    """Run a backtest and pass the lines of its decision log to ``sink``, in blocks. Strategies' logs are silenced."""
+def run_decisions(parts: BacktestParts, sink: Callable[[bytes], object]) -> tuple[StreamKey, ...]:
+    """Run a backtest and pass the lines of its decision log to ``sink``, in blocks. Returns the streams that it read.
+
+    Strategies' logs are silenced.
+    """
     with _without_logs():
         run = _one(parts, parts.reading, DecisionLog(sink), None, lambda level, text, now: None)
     run.decisions.flush()
+    return run.plan.keys
 
 
 @contextmanager

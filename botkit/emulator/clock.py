@@ -48,6 +48,10 @@ class EmulatorClock:
         passed = self._monotonic() - self._since
         return self._from + (passed if self.speed == 1.0 else int(passed * self.speed))
 
+    def drift_ns(self) -> Nanos:
+        """Return 0, because the exchange's time does not follow the machine's wall time."""
+        return 0
+
     def move(self, to: Nanos) -> None:
         """Advance a held clock to ``to``."""
         assert self.held, "only a held clock can be moved manually"

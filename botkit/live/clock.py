@@ -26,6 +26,12 @@ class DriverClock(Protocol):
         """Return the time in nanoseconds since the epoch, UTC. It never goes backward."""
         ...
 
+    def drift_ns(self) -> Nanos:
+        """Return how far the machine's wall time is ahead of this clock. 0 if this clock does not follow it, as with an
+        emulator.
+        """
+        ...
+
 
 def counter_ns() -> int:
     """Return a counter that starts at 0 at boot, is never adjusted, and is shared by all processes on this machine."""

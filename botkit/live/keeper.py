@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from botkit.live import capital, commands
 from botkit.live.bot import Bot
 from botkit.live.hand_set import origin
@@ -161,10 +163,7 @@ class Keeper:
             )
 
     def _watch_time_of_day(self, bot: Bot) -> None:
-        drift = getattr(bot.driver.clock, "drift_ns", None)
-        if drift is None:
-            return
-        moved_s = drift() / NS_PER_S
+        moved_s = bot.driver.clock.drift_ns() / NS_PER_S
         if abs(moved_s - self._moved_s) >= _MOVED_S:
             self._moved_s = moved_s
             bot.notices.tell(
@@ -231,7 +230,7 @@ class Keeper:
 
     def _obey(self, bot: Bot) -> None:
         for path, document in commands.take(bot.parts.folder):
-            why_not = refusal(bot, document)
+            why_not = refusal(bot, document) or _unusable(document)
             if why_not is not None:
                 _answer(bot, path, ok=False, text=why_not)
                 continue
@@ -244,6 +243,9 @@ class Keeper:
                 ok, text = True, self._do(bot, document)
             except (ValueError, KeyError, TypeError, JournalError) as error:
                 ok, text = False, str(error)
+            except Exception as error:  # whatever a file contains, the bot must stay watched
+                log.exception("the command %r failed", document["command"])
+                ok, text = False, f"{type(error).__name__}: {error}"
             _answer(bot, path, ok=ok, text=text)
 
     async def _panic(self, bot: Bot, path: Path) -> None:
@@ -296,11 +298,14 @@ class Keeper:
             bot.journal.parameter(strategy, name, document["value"], now, documents=documents)
             return f"{strategy}.{name} is {reply.value}"
         if command == "cancel":
-            reply = bot.say(CancelByHand(int(document["order"])))
+            client_id = int(document["order"])
+            if not 0 < client_id < 2**63:  # what a recording can hold
+                raise ValueError(f"{client_id} is not the client id of an order")
+            reply = bot.say(CancelByHand(client_id))
             if reply.refusal is not None:
                 raise ValueError(reply.refusal)
-            bot.journal.note(command, f"order {document['order']}", now)
-            return f"order {document['order']} is being cancelled"
+            bot.journal.note(command, f"order {client_id}", now)
+            return f"order {client_id} is being cancelled"
         if command == "capital":
             return capital.move(bot, str(document["strategy"]), dict(document["units"]), document.get("cost_e8"))
         raise ValueError(f"{command!r} is not a command of this bot")
@@ -369,6 +374,17 @@ class Keeper:
         bot.page.saw(bot.view, bot.driver.now(), status["equity"])
         if ended or bot.page.is_viewed():
             bot.page.publish(standing, bot.journal.run, status)
+
+
+def _unusable(document: dict[str, Any]) -> str | None:
+    """Return the reason why a command cannot become an input, or None. An input that cannot be recorded would stop the
+    bot.
+    """
+    try:
+        msgspec.msgpack.encode(document)
+    except (ValueError, OverflowError, RecursionError) as error:
+        return f"the command contains a value that cannot be recorded ({error})"
+    return None
 
 
 def _answer(bot: Bot, path: Path, *, ok: bool, text: str) -> None:

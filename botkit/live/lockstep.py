@@ -50,6 +50,10 @@ class HeldClock:
         """Return the time in nanoseconds since the epoch, UTC."""
         return self.time
 
+    def drift_ns(self) -> Nanos:
+        """Return 0, because the time does not follow the machine's."""
+        return 0
+
 
 class LockstepError(BotkitError):
     """The emulator is not in lockstep, or an announced delivery did not arrive."""

@@ -112,7 +112,7 @@ class Bench:
     def decisions(self) -> DecisionLines:
         """Run the backtest as `run` does, but return only its decisions."""
         found = DecisionLines()
-        run_decisions(self.parts(), found.add)
+        found.streams = run_decisions(self.parts(), found.add)
         return found
 
     def parts(self) -> BacktestParts:

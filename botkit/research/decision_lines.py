@@ -8,6 +8,7 @@ from bisect import bisect_right
 from typing import Any
 
 from botkit.model.clock import Nanos
+from botkit.tape.feed import StreamKey
 
 __all__ = ["DecisionLines", "decided"]
 
@@ -26,6 +27,8 @@ class DecisionLines:
     """
 
     def __init__(self) -> None:
+        #: the streams that the run read
+        self.streams: tuple[StreamKey, ...] = ()
         self.times = array("q")
         self._hashes = array("q")
 

@@ -1,9 +1,11 @@
 """The ledger of looks, which records every combination that has been tried on a market's data.
 
 The best of a thousand trials looks good on any market, so judging a result requires the number of trials behind it. A
-look is a distinct combination of code, configuration (without its seed) and parameters, with its daily returns. A look
-counts whenever the same strategy is judged on the same pairs over a span that overlaps the look's span. New code adds
-looks and never removes any. Runs in tests and under other queue assumptions do not count.
+look is a distinct combination of code, configuration (without its seed) and parameters, with its daily returns. It is
+one look in however many spans it has been tried: over a longer tape, over the part before it was pruned, or in several
+windows of a walk-forward. The best is chosen among configurations, and the same configuration on more days is not one
+more to choose from. A look counts whenever the same strategy is judged on the same pairs over a span that overlaps the
+look's span. New code adds looks and never removes any. Runs in tests and under other queue assumptions do not count.
 
 Each user has one SQLite file, stored next to the bots' state. It contains no account data.
 """
@@ -162,14 +164,30 @@ class LookLedger:
 
 
 def distinct(looks: Sequence[Look]) -> list[Look]:
-    """Return one look for each combination of code, configuration and parameters: the one with the longest span."""
-    best: dict[tuple[str, str, str], Look] = {}
+    """Return one look for each combination of code, configuration and parameters. It has the returns of all days on
+    which the combination has been tried. A day in several spans has the return of the longest of them.
+    """
+    alike: dict[tuple[str, str, str], list[Look]] = {}
     for look in looks:
-        key = (look.code, look.config, _params(look.params))
-        known = best.get(key)
-        if known is None or look.end - look.start > known.end - known.start:
-            best[key] = look
-    return list(best.values())
+        alike.setdefault((look.code, look.config, _params(look.params)), []).append(look)
+    return [_joined(spans) if len(spans) > 1 else spans[0] for spans in alike.values()]
+
+
+def _joined(spans: Sequence[Look]) -> Look:
+    by_length = sorted(spans, key=lambda look: look.start - look.end)  # the longest first, then the oldest
+    known = [look for look in by_length if look.returns] or by_length
+    first = min(look.first_day for look in known)
+    returns = np.full(max(look.first_day + len(look.returns) for look in known) - first, np.nan)
+    for look in known:
+        days = returns[look.first_day - first :][: len(look.returns)]
+        days[:] = np.where(np.isnan(days), look.returns, days)
+    return msgspec.structs.replace(
+        by_length[0],
+        start=min(look.start for look in spans),
+        end=max(look.end for look in spans),
+        first_day=first,
+        returns=tuple(returns.tolist()),
+    )
 
 
 def returns_matrix(looks: Sequence[Look], first_day: int, days: int) -> npt.NDArray[np.float64]:

@@ -160,11 +160,21 @@ def test_the_first_day_has_no_return_if_its_first_price_comes_late() -> None:
     assert [(row.date, row.return_) for row in c.days()] == [("2025-03-01", None), ("2025-03-02", pytest.approx(0.1))]
 
 
-def test_the_first_day_has_a_return_if_a_price_is_known_at_midnight() -> None:
+@pytest.mark.parametrize(("late_s", "is_whole"), [(0, True), (60, True), (300, True), (301, False)])
+def test_the_first_day_has_a_return_if_its_first_price_comes_with_the_first_minutes(
+    late_s: int, is_whole: bool
+) -> None:
     c = curve({"btc": COIN}, begin=START)
-    c.add_slice({"btc_usdt": column((0, 100.0), (NS_PER_HOUR, 110.0))})
+    c.add_slice({"btc_usdt": column((late_s * NS_PER_S, 100.0), (NS_PER_HOUR, 110.0))})
     c.finish(START + NS_PER_DAY)
-    assert c.daily_returns() == [pytest.approx(0.1)]
+    assert c.daily_returns() == ([pytest.approx(0.1)] if is_whole else [])
+
+
+def test_the_second_day_has_a_return_if_the_first_price_is_the_first_days_close() -> None:
+    c = curve({"btc": COIN}, begin=START)
+    c.add_slice({"btc_usdt": column((NS_PER_DAY, 100.0), (2 * NS_PER_DAY - 1, 110.0))})
+    c.finish(START + 2 * NS_PER_DAY)
+    assert [(row.date, row.return_) for row in c.days()] == [("2025-03-02", pytest.approx(0.1))]
 
 
 def test_a_day_with_a_daylight_saving_change_ends_at_local_midnight() -> None:
@@ -218,6 +228,19 @@ def test_initial_coins_count_as_a_position_from_the_first_row() -> None:
     c = curve({"btc": COIN})
     c.add_slice({"btc_usdt": column((0, 100.0), (100, 100.0))})
     assert c.exposure == 1.0
+
+
+def test_exposure_is_measured_over_the_whole_run_and_not_only_over_its_rows() -> None:
+    c = curve({"usdt": 1_000 * COIN}, begin=START)
+    c.add_slice(
+        {"btc_usdt": column((2, 100.0), (4, 100.0))}, [(START + 4, "usdt", -100 * COIN), (START + 4, "btc", COIN)]
+    )
+    c.finish(START + 10)
+    assert c.exposure == 0.6
+    c = curve({"btc": COIN}, begin=START)
+    c.add_slice({"btc_usdt": column((5, 100.0))}, [(START + 8, "btc", -COIN), (START + 8, "usdt", 100 * COIN)])
+    c.finish(START + 10)
+    assert c.exposure == 0.8
 
 
 def test_the_buy_and_hold_benchmark_weights_the_traded_coins_equally() -> None:

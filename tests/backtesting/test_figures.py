@@ -163,7 +163,8 @@ def test_every_metric_of_a_run_matches_its_definition(tmp_path: Path, monkeypatc
     (position,) = row.positions
     assert position.realised + position.unrealised == pytest.approx(row.realised + row.unrealised, abs=1e-5)
 
-    exposed, since, coins = 0, START_MS * 10**6 + MINUTE, OPENING["btc"]
+    # the run begins with its first candle, whose close comes a minute later
+    exposed, since, coins = 0, START_MS * 10**6, OPENING["btc"]
     begin, end = since, START_MS * 10**6 + len(closes) * MINUTE
     for fill in fills:
         least = coins >= 0.0001

@@ -317,7 +317,8 @@ async def test_data_that_a_stream_does_not_repeat_is_fetched_over_rest_after_a_r
     assert before_ms - 61_000 <= int(read[2]["startTimestamp"]) <= before_ms - 59_000
 
 
-async def test_the_connection_is_retried_after_a_failed_catch_up() -> None:
+@pytest.mark.parametrize("failure", [(502, ""), (200, "<html>"), (200, '{"data":[{"currency":"twd"}]}')])
+async def test_the_connection_is_retried_after_a_failed_catch_up(failure: tuple[int, str]) -> None:
     balance = {"event": "ACCOUNT_BALANCE", "timestamp": 1, "data": {}}
     reads = 0
 
@@ -329,7 +330,8 @@ async def test_the_connection_is_retried_after_a_failed_catch_up() -> None:
     async def balances(_request: web.Request) -> web.StreamResponse:
         nonlocal reads
         reads += 1
-        return web.json_response({"data": []}) if reads == 2 else web.Response(status=502)
+        status, text = failure
+        return web.json_response({"data": []}) if reads == 2 else web.Response(status=status, text=text)
 
     replies = {"GET /ws/v1/pub/auth/account-balance": sockets(script), "GET /v3/accounts/balance": balances}
     async with venue(replies) as v, made(v) as client, client.stream("account_balance") as stream:
@@ -345,6 +347,33 @@ async def test_the_connection_is_retried_after_a_failed_catch_up() -> None:
         "BalanceFrame",
     ]
     assert isinstance(items[-1].item, BalanceFrame)
+
+
+async def test_a_connection_whose_catch_up_was_interrupted_is_replaced_and_catches_up_again() -> None:
+    balance = {"event": "ACCOUNT_BALANCE", "timestamp": 1, "data": {}}
+    is_asked = asyncio.Event()
+
+    async def script(socket: web.WebSocketResponse, n: int) -> None:
+        await socket.send_str(json.dumps(balance))
+        if n >= 2:
+            await socket.receive()
+
+    async def balances(_request: web.Request) -> web.StreamResponse:
+        if not is_asked.is_set():
+            is_asked.set()
+            await asyncio.sleep(0.2)
+        return web.json_response({"data": []})
+
+    replies = {"GET /ws/v1/pub/auth/account-balance": sockets(script), "GET /v3/accounts/balance": balances}
+    async with venue(replies) as v, made(v) as client, client.stream("account_balance") as stream:
+        await take(stream, 3)
+        waiting = asyncio.create_task(anext(stream))
+        await is_asked.wait()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        items = await take(stream, 4)
+    assert states(items) == ["connected", "Snapshot", "resynchronised", "BalanceFrame"]
 
 
 async def test_closing_a_stream_stops_a_pending_iteration() -> None:

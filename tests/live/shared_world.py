@@ -62,6 +62,9 @@ class LoopClock:
     def now(self) -> int:
         return self._offset_ns + round(self._loop.virtual_s * NS_PER_S)
 
+    def drift_ns(self) -> int:
+        return 0
+
 
 def run_virtually(main: Callable[[VirtualLoop], Coroutine[Any, Any, None]]) -> None:
     """Run ``main`` in virtual time."""

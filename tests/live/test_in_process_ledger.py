@@ -6,8 +6,11 @@ from random import Random
 
 import pytest
 
+from botkit.emulator.clock import EmulatorClock
+from botkit.live.clock import DriverClock
 from botkit.live.limits.in_process import InProcessLedger
 from botkit.live.limits.protocol import Join, Report, SharedPool, SharedWindow, Sync
+from botkit.live.lockstep import HeldClock
 from botkit.model.clock import NS_PER_MS, NS_PER_S
 
 
@@ -21,8 +24,23 @@ class Hand:
     def now(self) -> int:
         return self.at
 
+    def drift_ns(self) -> int:
+        return 0
+
     def machine_ms(self, ms: float) -> None:
         self.at += round(ms * NS_PER_MS * self.speed)
+
+
+@pytest.mark.parametrize("clock", [EmulatorClock(0, 40.0), EmulatorClock(0, held=True), HeldClock(0)])
+def test_a_clock_that_does_not_follow_the_machines_time_never_drifts_from_it(clock: DriverClock) -> None:
+    assert clock.drift_ns() == 0
+
+
+def test_a_clock_must_state_its_speed() -> None:
+    clock = Hand(40.0)
+    del clock.speed
+    with pytest.raises(AttributeError):
+        InProcessLedger(clock, Random(1))
 
 
 @pytest.mark.parametrize("speed", [1.0, 40.0])

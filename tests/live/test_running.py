@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
 from collections.abc import Callable
@@ -276,6 +277,36 @@ async def test_each_start_tells_which_parameters_differ_from_the_configuration(w
         )
         bot = await world.start()
         await world.crash(bot)
+
+
+UNUSABLE = {
+    "infinite order": '{"command": "cancel", "order": 1e999}',
+    "huge order": '{"command": "cancel", "order": 1' + "0" * 30 + "}",
+    "huge order as text": '{"command": "cancel", "order": "1' + "0" * 30 + '"}',
+    "no order": '{"command": "cancel", "order": null}',
+    "huge value": '{"command": "set", "strategy": "p", "name": "size", "value": 1' + "0" * 30 + "}",
+    "infinite value": '{"command": "set", "strategy": "p", "name": "fixed", "value": -1e999}',
+    "half a character": '{"command": "set", "strategy": "p", "name": "size", "value": "\\ud800"}',
+    "name of half a character": '{"command": "pause", "strategy": "\\ud800"}',
+    "huge capital": '{"command": "capital", "strategy": "p", "units": {"usdt": 1' + "0" * 30 + "}}",
+    "capital without a shape": '{"command": "capital", "strategy": "p", "units": 5}',
+    "deep value": '{"command": "set", "strategy": "p", "name": "size", "value": ' + "[" * 900 + "]" * 900 + "}",
+}
+
+
+@pytest.mark.parametrize("what", UNUSABLE)
+async def test_a_bot_keeps_running_whatever_a_command_file_contains(what: str, world: World) -> None:
+    bot = await world.start()
+    folder = bot.parts.folder
+    async with kept(bot) as keeper:
+        path = folder.commands / "1.json"
+        folder.disk.files.write(path, UNUSABLE[what].encode())
+        answer = path.with_suffix(".answer")
+        await until(answer.exists)
+        assert json.loads(answer.read_text())["ok"] is False
+        await asked(world, "pause", strategy="p")  # the next command is still obeyed
+        assert bot.driver.fault is None
+        assert not keeper._stop.is_set()
 
 
 async def test_a_newer_value_in_the_configuration_ends_the_one_set_by_hand(world: World) -> None:

@@ -65,6 +65,27 @@ def test_a_look_with_a_longer_tape_is_not_counted_as_a_new_look(ledger: LookLedg
     assert kept.end == 20 * DAY
 
 
+def test_a_look_in_several_windows_is_one_look_at_all_of_their_days(ledger: LookLedger) -> None:
+    rolling = [
+        look(start=0, end=3 * DAY, first_day=0, returns=(0.1, 0.2, math.nan)),
+        look(start=2 * DAY, end=5 * DAY, first_day=2, returns=(0.3, 0.4, 0.5)),
+        look(start=7 * DAY, end=8 * DAY, first_day=7, returns=(0.8,)),
+    ]
+    ledger.note(SMA, rolling)
+    [found] = distinct(ledger.looks(SMA, 0, 9 * DAY))
+    assert (found.start, found.end, found.first_day) == (0, 8 * DAY, 0)
+    assert found.returns == pytest.approx((0.1, 0.2, 0.3, 0.4, 0.5, math.nan, math.nan, 0.8), nan_ok=True)
+
+
+def test_of_two_spans_the_longer_gives_a_day_its_return(ledger: LookLedger) -> None:
+    ledger.note(
+        SMA,
+        [look(end=2 * DAY, returns=(0.1, 0.2)), look(end=3 * DAY, returns=(0.3, 0.4, 0.5)), look(end=DAY, returns=())],
+    )
+    [found] = distinct(ledger.looks(SMA, 0, 9 * DAY))
+    assert found.returns == (0.3, 0.4, 0.5)
+
+
 def test_a_verdict_counts_the_looks_that_overlap_its_span(ledger: LookLedger) -> None:
     ledger.note(SMA, [look()])
     assert len(ledger.looks(SMA, 9 * DAY, 30 * DAY)) == 1

@@ -286,21 +286,27 @@ class Stream:
         self._waiting_since_s = None
         self._listen_for(self._times.dead_after_s)
         self._seen_events.clear()
-        self._pending.append(Received(now, StreamChange(ConnectionState.CONNECTED)))
+        missed: list[Received] = []
         if self._was_connected and self._resynchronise is not None:
-            await self._catch_up(self._resynchronise)
+            try:
+                missed = await self._catch_up(self._resynchronise)
+            except BaseException:
+                # also if the iteration was cancelled: this connection must not be used without the missed data
+                await self._drop()
+                raise
+        self._pending.append(Received(now, StreamChange(ConnectionState.CONNECTED)))
+        self._pending.extend(missed)
         self._was_connected = True
 
-    async def _catch_up(self, resynchronise: Resynchronise) -> None:
-        """Read missed data over REST. If the read fails, drop the connection and start over."""
+    async def _catch_up(self, resynchronise: Resynchronise) -> list[Received]:
+        """Read the data that was missed over REST, and return it with the RESYNCHRONISED that follows it."""
         try:
             snapshots = await resynchronise(self._spec.id, tuple(self._pairs), self._last_frame)
-        except RequestError as error:
-            self._pending.pop()  # remove this connection's CONNECTED, which has not been yielded yet
+        except (RequestError, WireError) as error:
             raise _LostError(f"could not fetch the missed data: {error}") from None
         now = self._clock.now()
-        self._pending.extend(Received(now, snapshot) for snapshot in snapshots)
-        self._pending.append(Received(now, StreamChange(ConnectionState.RESYNCHRONISED)))
+        items: tuple[StreamItem, ...] = (*snapshots, StreamChange(ConnectionState.RESYNCHRONISED))
+        return [Received(now, item) for item in items]
 
     async def _drop(self) -> None:
         if self._silence_timer is not None:

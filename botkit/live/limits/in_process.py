@@ -10,9 +10,9 @@ from random import Random
 
 import msgspec
 
+from botkit.live.clock import DriverClock
 from botkit.live.limits.ledger import WAITER_PATIENCE, new_ledger
 from botkit.live.limits.protocol import LedgerReply, Message
-from botkit.model.clock import Clock
 
 #: bots in one process are never presumed dead because of silence, because each bot reports that it has stopped
 _NEVER = 1 << 62
@@ -23,11 +23,11 @@ class InProcessLedger:
 
     name = "the limits of this process"
 
-    def __init__(self, clock: Clock, random: Random) -> None:
+    def __init__(self, clock: DriverClock, random: Random) -> None:
         """``clock`` is the bots' clock."""
         self._clock = clock
         # the delay before a bot can query the ledger again depends on the speed of the machine, not on the bots' clock
-        patience = round(WAITER_PATIENCE * max(1.0, getattr(clock, "speed", 1.0)))
+        patience = round(WAITER_PATIENCE * max(1.0, clock.speed))
         self._ledger = msgspec.structs.replace(new_ledger(random), dead_after=_NEVER, waiter_patience=patience)
 
     async def call(self, message: Message) -> LedgerReply:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from botkit.errors import BotkitError
-from botkit.model.clock import Nanos
+from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
 from botkit.research.bench import Bench
 from botkit.research.decision_lines import DecisionLines
@@ -39,7 +39,8 @@ def seen_ahead(bench: Bench, decisions: DecisionLines, start: Nanos, end: Nanos,
     random = Random(bench.seed)
     times = sorted({time for time in decisions.times if time < end})
     # cut right after decisions, because a strategy that looks ahead to the next row would decide differently there
-    for number, cut in enumerate(sorted(random.choice(times[len(times) // 10 :]) for _ in range(cuts))):
+    for number, time in enumerate(sorted(random.choice(times[len(times) // 10 :]) for _ in range(cuts))):
+        cut = _no_candle_running(bench.feed, decisions.streams, time)
         feed = altered_feed(bench.feed, cut, bench.seed + number)
         altered = Bench(bench.project, feed, start=start, end=min(end, cut + 1), seed=bench.seed)
         try:
@@ -49,6 +50,24 @@ def seen_ahead(bench: Bench, decisions: DecisionLines, start: Nanos, end: Nanos,
         if found != decisions.until(cut):
             return Foreseen(cut)
     return None
+
+
+def _no_candle_running(feed: Feed, streams: Iterable[StreamKey], moment: Nanos) -> Nanos:
+    """Return ``moment``, or the end of the candle that is running then.
+
+    An order is filled at a candle's open, but the candle is received at its end. A decision in between that follows
+    from the fill depends on a later row without looking ahead.
+    """
+    ends = [moment]
+    at = moment - round(feed.feed_ms * NS_PER_MS)
+    for source in feed.sources:
+        for key in streams:
+            columns = source.stream(key) if isinstance(source, HeldSource) else None
+            if isinstance(columns, CandleColumns):
+                row = int(np.searchsorted(columns.received, at))
+                if row < len(columns) and columns.time[row] < at:
+                    ends.append(moment + int(columns.received[row]) - at)
+    return max(ends)
 
 
 class Foreseen(msgspec.Struct, frozen=True):

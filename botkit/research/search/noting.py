@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from botkit.assembly.operations import state_root
 from botkit.config.show import resolved
@@ -28,7 +29,6 @@ from botkit.research.looks import (
     content_hash,
     distinct,
     is_test_running,
-    returns_matrix,
 )
 from botkit.research.luck.sharpe import expected_best, of_days, variance_by_luck
 from botkit.research.search.asked import plain_parameters
@@ -42,7 +42,8 @@ __all__ = ["Luck", "NotedLooks", "code_hash", "config_hash", "note_backtest"]
 
 class Luck(msgspec.Struct, frozen=True):
     """The number of looks at this market, and the annual Sharpe ratio that the best of these looks would achieve
-    without any skill. The ratio is None if there are too few days.
+    without any skill over the ``days`` of one trial: of the search's span, or of a walk-forward's training window. The
+    ratio is None if there are too few days.
     """
 
     looks: int
@@ -73,12 +74,14 @@ class NotedLooks:
         self._fixed = fixed
         self._waiting: list[tuple[Market, Look]] = []
         self._is_off = is_test_running()
+        self._days = 0  # of the longest trial
         self.notes: list[str] = []
 
     def add(self, job: TrialRun, evaluation: Evaluation) -> None:
         """Record a backtest as a look, unless it failed."""
         if evaluation.error or self._is_off:
             return
+        self._days = max(self._days, len(evaluation.returns))
         start, end = job.span(*self._span)
         look = Look(
             code=self.code,
@@ -131,12 +134,16 @@ class NotedLooks:
             looks = [look for market in markets for look in distinct(self._ledger.looks(market, start, end))]
         except LooksError:
             return None
-        days = max((len(look.returns) for look in looks), default=0)
+        days = self._days or max((len(look.returns) for look in looks), default=0)
         if len(looks) < 2 or days < 30:
             return Luck(len(looks), days, None)
-        first = min(look.first_day for look in looks)
-        ratios = of_days(returns_matrix(looks, first, days).T)
+        # the variance of a ratio without skill is 1 / days, so a ratio over other days is put on the scale of a trial's
+        ratios = np.array([_ratio(look) * math.sqrt(len(look.returns) / days) for look in looks])
         return Luck(len(looks), days, expected_best(len(looks), variance_by_luck(ratios, days)) * math.sqrt(365))
+
+
+def _ratio(look: Look) -> float:
+    return float(of_days(np.nan_to_num(np.array(look.returns)))) if len(look.returns) > 1 else 0.0
 
 
 def note_backtest(project: Project, result: BacktestResult) -> list[str]:

@@ -141,8 +141,16 @@ def walk_forward(
     if walk.gap_days is not None and not 0 <= walk.gap_days < walk.test_days:
         raise ConfigError(f"--gap {walk.gap_days}d: the gap must be shorter than the test ({walk.test_days} days)")
     folder = settings.out if settings.out is not None else next_search(Path("out") / project.config.name / WALKS)
-    looks: NotedLooks | None = None
-    notes: list[str] = []
+    # Every training trial is a look at the days of its window, but the same parameters in several windows are one look.
+    # The tests add none, because nothing is chosen by them.
+    looks = NotedLooks(
+        project,
+        laid[0].train_start,
+        laid[-1].train_end,
+        is_synthetic=bench.feed.synthetic,
+        fixed=wanted.fixed,
+        command="walk-forward",
+    )
     steps: list[Step] = []
     with Interrupts() as interrupts, ExitStack() as stack:
         with interrupts.at_once():
@@ -150,23 +158,12 @@ def walk_forward(
         stack.callback(runner.close)
         with SearchFolder(folder, {"walk": msgspec.to_builtins(walk)}, is_continued=False) as kept:
             for window in laid:
-                # a trial on a window with a different length or position is a new look at the data
-                looks = NotedLooks(
-                    project,
-                    window.train_start,
-                    window.train_end,
-                    is_synthetic=bench.feed.synthetic,
-                    fixed=wanted.fixed,
-                    command="walk-forward",
-                )
                 try:
                     trials = _train(wanted, settings, runner, window, looks, len(laid), progress, kept, interrupts)
                 finally:
                     looks.flush()
-                notes += [note for note in looks.notes if note not in notes]
                 with interrupts.at_once():
                     steps.append(_test(bench, walk, wanted, window, trials))
-    assert looks is not None
     config = project.config
     return WalkResult(
         name=config.name,
@@ -179,7 +176,7 @@ def walk_forward(
         folder=folder,
         is_synthetic=bench.feed.synthetic,
         luck=looks.luck(),
-        notes=notes,
+        notes=looks.notes,
     )
 
 

@@ -100,6 +100,26 @@ SEEING_TO_CANCEL = SEEING.replace(
 """,
 )
 
+#: buys, and offers what was bought at once for a little more than it paid
+OFFERING = """
+pair: Pair
+
+def on_start(self):
+    self.subscribe_bars(self.pair, "1d")
+
+def on_bar(self, bar):
+    for order in self.open_orders(self.pair):
+        self.cancel(order)
+    if self.position(self.pair).sellable:
+        self.close(self.pair)
+    else:
+        self.market_buy(self.pair, spend=100_000)
+
+def on_fill(self, fill):
+    if self.position(self.pair).sellable and not self.open_orders():
+        self.sell(self.pair, price=fill.price * 1.02, amount=self.position(self.pair).sellable)
+"""
+
 #: buys before the single day on which the price triples, and otherwise makes small random trades
 LUCKY = """
 pair: Pair

@@ -26,6 +26,7 @@ from tests.research.doctor.planted import (
     FOLLOW,
     LAGS,
     LUCKY,
+    OFFERING,
     PEEKING,
     QUICK,
     QUOTING,
@@ -111,6 +112,13 @@ def test_a_strategy_that_looks_ahead_only_to_cancel_is_reported_as_broken(
     found = examined(capsys, planted(tmp_path / "seeing", SEEING_TO_CANCEL, closes(1, MONTHS)))
     assert found["rungs"]["look-ahead"]["outcome"] == "failed"
     assert found["verdict"] == "broken"
+
+
+def test_a_decision_that_follows_from_a_fill_within_a_candle_does_not_look_ahead(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = examined(capsys, planted(tmp_path / "offering", OFFERING, closes(1, MONTHS)))
+    assert found["rungs"]["look-ahead"]["outcome"] == "ok"
 
 
 def test_costs_that_exceed_the_profit_are_detected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

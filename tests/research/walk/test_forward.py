@@ -7,9 +7,15 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from botkit.cli.main import main
+from botkit.project.project import Project
+from botkit.research.luck.sharpe import expected_best
+from botkit.research.search import noting
+from botkit.research.search.noting import NotedLooks
+from botkit.research.search.study import Evaluation, TrialRun
 from tests.backtest_world import run, write_strategy
 from tests.research.conftest import CROSS
 from tests.research_world import eight_days, write_crossing
@@ -114,6 +120,34 @@ def test_the_efficiency_leaves_out_the_days_of_the_gaps(days: Path, capsys: pyte
     trained = sum(math.log1p(window["in_sample"]) for window in found["windows"]) / (2 * 3)
     tested = sum(math.log1p(window["return"]) for window in found["windows"]) / (2 * 1)
     assert found["figures"]["efficiency"] == pytest.approx(tested / trained)
+
+
+def test_the_same_parameters_in_several_windows_are_one_look_at_all_of_the_windows(
+    days: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noting, "is_test_running", lambda: False)
+    # an earlier look at the first training window alone
+    assert main(["backtest", str(days), "--no-readings", "--to", "2024-01-01", "--set", "timezone=UTC"]) == 0
+    capsys.readouterr()
+    found = walk(capsys, days)
+    assert len(found["windows"]) == 2
+    assert (found["luck"]["looks"], found["luck"]["days"]) == (4 + 1, 3)
+
+
+def test_what_luck_reaches_is_on_the_scale_of_one_training_window(days: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(noting, "is_test_running", lambda: False)
+    random = np.random.default_rng(1)
+    looks = NotedLooks(Project.load(days), 0, 240 * DAY, is_synthetic=False, fixed={}, command="walk-forward")
+    for number in range(200):
+        window = number % 4
+        job = TrialRun(number, {"s.fast": number}, 1.0, window * 60 * DAY, (window + 1) * 60 * DAY)
+        returns = tuple(random.normal(0, 0.01, 60).tolist())
+        looks.add(job, Evaluation({}, "", "", window * 60, returns))
+    looks.flush()
+    luck = looks.luck()
+    assert luck is not None
+    assert (luck.looks, luck.days) == (200, 60)
+    assert luck.sharpe_by_luck == pytest.approx(expected_best(200, 1 / 59) * math.sqrt(365), rel=0.1)
 
 
 @pytest.mark.parametrize(
