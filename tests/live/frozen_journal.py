@@ -32,7 +32,7 @@ from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Condition, Order, OrderState, OrderType, Side
 from botkit.model.requests import Answer, CancelOrder, CreateOrder, Ending
 from botkit.project.project import Project
-from botkit.sim.deed import Deed
+from botkit.sim.venue_event import VenueEvent
 from tests.live.world import World, settled, strategy_of, until
 
 FIXTURE = Path(__file__).parent / "fixtures" / "journal-3a4e07c"
@@ -117,10 +117,10 @@ def execute(emulator: Emulator, client_id: int, lots: int) -> None:
     """Execute ``lots`` of a resting order at its limit price, as if another user had traded against it."""
     kernel = emulator.venue.kernel
     [order] = [o for o in kernel.account(DEFAULT_ACCOUNT.email).orders.values() if o.new.client_id == client_id]
-    deed = Deed(kernel.now)
+    event = VenueEvent(kernel.now)
     ledger = kernel._ledger
-    ledger.fill(order, order.price_ticks, lots, deed, is_maker=True)
-    kernel._tell(deed)
+    ledger.fill(order, order.price_ticks, lots, event, is_maker=True)
+    kernel._tell(event)
 
 
 def venue_picture(emulator: Emulator) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from botkit.engine.orders import resolution
+from botkit.engine.orders import lookup_reads, resolution
 from botkit.live import connecting, starting
 from botkit.live.bot import Bot
 from botkit.live.start_refused import StartRefused
@@ -76,7 +76,8 @@ async def test_in_an_unfiltered_listing_each_order_is_matched_to_the_right_row_o
 async def test_all_pages_are_read_regardless_of_row_order(
     done: bool, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resolution, "LISTED_MAX", 4)
+    for module in (resolution, lookup_reads):
+        monkeypatch.setattr(module, "LISTED_MAX", 4)
     bot = await world.start()
     blind(world)
     for kind in ("unfiltered", "shuffled"):
