@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -180,6 +181,26 @@ def test_crossings_with_two_lines_and_levels_asked_for_in_turn_are_told_apart() 
         said.append(answers)
     assert said[0] == said[1]
     source.end()
+
+
+def test_a_block_that_a_run_has_passed_is_freed_without_a_garbage_collection() -> None:
+    series = BarSeries(PAIR, "1m")
+    fast, slow = series.attach(SMA(2)), series.attach(SMA(9))
+    columns = candles(5)
+    gc.collect()
+    gc.disable()
+    try:
+        for begin in range(0, ROWS, 50):
+            block = CandleBlock(columns, begin, begin + 50)
+            source = SeriesSource(series, block, 0)
+            for row in range(50):
+                block.done = row + 1
+                fast.crossed_above(slow)
+            source.end()
+        del block, source
+        assert sum(type(one) is CandleBlock for one in gc.get_objects()) <= 1
+    finally:
+        gc.enable()
 
 
 def test_a_line_read_at_every_bar_is_computed_only_once_per_block(monkeypatch: pytest.MonkeyPatch) -> None:

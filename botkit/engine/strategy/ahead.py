@@ -16,6 +16,10 @@ import numpy.typing as npt
 from botkit.engine.indicators.blocks import WindowIndicator
 from botkit.engine.indicators.indicator import Array
 
+#: stands in `Ahead.other` before the first question. Not the `Ahead` itself: such a cycle would keep every block of a
+#: backtest in memory, where garbage is hardly ever collected
+_NOBODY = object()
+
 
 class Passing(Protocol):
     """A block of rows that a run is processing; the first ``done`` rows have been processed."""
@@ -56,7 +60,7 @@ class Ahead:
         self.values: list[Any] = []
         #: the rows after which this line has crossed the line or level ``other`` upward and downward, counted as in
         #: ``block.done``; a strategy asks once or twice a row, nearly always for the same one
-        self.other: object = self
+        self.other: object = _NOBODY
         self.up: frozenset[int] = frozenset()
         self.down: frozenset[int] = frozenset()
         self._crossed: dict[object, tuple[frozenset[int], frozenset[int]]] = {}
