@@ -190,10 +190,10 @@ def test_a_block_that_a_run_has_passed_is_freed_without_a_garbage_collection() -
     gc.collect()
     gc.disable()
     try:
-        for begin in range(0, ROWS, 50):
-            block = CandleBlock(columns, begin, begin + 50)
+        for begin in range(0, ROWS, 100):
+            block = CandleBlock(columns, begin, begin + 100)
             source = SeriesSource(series, block, 0)
-            for row in range(50):
+            for row in range(100):
                 block.done = row + 1
                 fast.crossed_above(slow)
             source.end()
