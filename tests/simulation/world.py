@@ -523,7 +523,9 @@ class Run:
         """Run successive bots until the bot of the final phase stops."""
         while True:
             self._lives += 1
-            if self._damaged is None and self._state.exists():
+            # A copy from before the bot's first order is left out: with it a bot starts over, and is rightly refused if
+            # its capital has been spent meanwhile.
+            if self._damaged is None and self._state.exists() and self.books.orders:
                 self._older = copy_of(self._state) if any(c.damage is not None for c in self._crashes) else None
             disk = SimulatedDisk(self._writing, self.medium)
             self._disks.append(disk)
