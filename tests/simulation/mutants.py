@@ -172,11 +172,6 @@ MUTANTS = (
         needs=("full_windows_shared",),
     ),
     Mutant(
-        "a bot leaves the ledger at every pass while its journal fails", "ledger", "botkit.live.limits.leases",
-        "        if self._is_known:\n", "        if True:\n",
-        needs=("disk_read_only", "disk_full", "disk_failing"),
-    ),
-    Mutant(
         "a write of the log that failed counts as written", "log", "botkit.live.journal_log",
         "            self._has_failed = self._at > 0\n            raise\n",
         "            self._has_failed = self._at > 0\n            return self.place\n",
