@@ -175,6 +175,10 @@ class Faults:
         self.rules = [fault for fault in self.rules if fault not in gone]
         return gone
 
+    def ended(self, kind: str, now: Nanos) -> list[Fault]:
+        """Return the faults of a kind whose time is over."""
+        return [fault for fault in self.rules if fault.kind == kind and fault.until is not None and now >= fault.until]
+
     def strike(self, place: str, kinds: Mapping[str, str], now: Nanos) -> list[Fault]:
         """Return the faults that affect this request or frame."""
         struck = []

@@ -353,6 +353,8 @@ class Emulator:
         now = self.clock.now()
         self.received += 1
         account, refused = "", None
+        for over in self.faults.ended("maintenance", now) if self.faults.rules else ():
+            self.remove_faults(over.id)
         if endpoint.private:
             skewed = now + self.faults.skew_ms(now) * NS_PER_MS if self.faults.rules else now
             machine = self.machine.wall_ns() if self.clock.speed != 1.0 else None

@@ -177,6 +177,18 @@ async def test_maintenance_suspends_one_pair_until_the_maintenance_ends(start, s
     assert (await create(raw))[0] == 200
 
 
+async def test_maintenance_ends_by_itself_after_its_time(start, session) -> None:  # type: ignore[no-untyped-def]
+    emulator = await start()
+    raw = Raw(emulator.rest, session)
+    await raw.fault(kind="maintenance", where="btc_twd", for_s=3600)
+    assert (await create(raw))[0] == 422
+    emulator.faults.rules[0].until = emulator.clock.now()
+    assert (await create(raw))[0] == 200
+    _, pairs = await raw.get("/provisioning/trading-pairs")
+    assert not any(row["maintain"] for row in pairs["data"])
+    assert not emulator.faults.rules
+
+
 async def test_a_skewed_clock_appears_in_the_date_header_and_causes_nonces_to_be_refused(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
