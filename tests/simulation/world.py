@@ -1078,8 +1078,10 @@ class Run:
         found = [
             f"{currency}: {account.get(currency, 0)} here and {units} at the exchange"
             for currency, units in self.books.money().items()
-            # this bot learns of another bot's actions at the next comparison, which may be a minute away
-            if account.get(currency, 0) != units and self._second is None
+            # This bot learns of another bot's actions at the next comparison, which may be a minute away. Nor does it
+            # know an order that a lying disk lost; it warns at the next comparison, and follows the account at the one
+            # after that.
+            if account.get(currency, 0) != units and self._second is None and not self.books.excused
         ]
         if found:
             return found
