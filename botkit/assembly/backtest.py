@@ -120,7 +120,7 @@ def parts_over(
 
 
 class _Making:
-    """Makes what each reading of a backtest needs anew: fees, engine and kernel, all from the same configuration."""
+    """Makes the fees, the engine and the simulated exchange of each reading of a backtest, from one configuration."""
 
     def __init__(
         self,

@@ -121,6 +121,10 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     seen: int = 0
     fired: int = 0
 
+    def is_over(self, now: Nanos) -> bool:
+        """Return True once ``for_s`` has passed."""
+        return self.until is not None and now >= self.until
+
 
 class Faults:
     """The active faults."""
@@ -177,7 +181,7 @@ class Faults:
 
     def ended(self, kind: str, now: Nanos) -> list[Fault]:
         """Return the faults of a kind whose time is over."""
-        return [fault for fault in self.rules if fault.kind == kind and fault.until is not None and now >= fault.until]
+        return [fault for fault in self.rules if fault.kind == kind and fault.is_over(now)]
 
     def strike(self, place: str, kinds: Mapping[str, str], now: Nanos) -> list[Fault]:
         """Return the faults that affect this request or frame."""
@@ -185,7 +189,7 @@ class Faults:
         for fault in self.rules:
             if fault.kind not in kinds or fault.where not in ("*", place):
                 continue
-            if fault.until is not None and now >= fault.until:
+            if fault.is_over(now):
                 continue
             fault.seen += 1
             if fault.seen <= fault.skip or (fault.count is not None and fault.fired >= fault.count):
@@ -212,14 +216,12 @@ class Faults:
 
     def has_expired(self, now: Nanos) -> bool:
         """Return True if a fault makes the exchange refuse the accounts' API keys."""
-        return any(fault.kind == "key_expired" and (fault.until is None or now < fault.until) for fault in self.rules)
+        return any(fault.kind == "key_expired" and not fault.is_over(now) for fault in self.rules)
 
     def skew_ms(self, now: Nanos) -> int:
         """Return how far faults move the exchange's clock ahead, in ms."""
         return sum(
-            int(fault.value or 0)
-            for fault in self.rules
-            if fault.kind == "clock_skew" and (fault.until is None or now < fault.until)
+            int(fault.value or 0) for fault in self.rules if fault.kind == "clock_skew" and not fault.is_over(now)
         )
 
 

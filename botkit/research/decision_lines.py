@@ -49,7 +49,7 @@ class DecisionLines:
 
 
 def decided(line: bytes) -> dict[str, Any] | None:
-    """Return a line of the decision log if it tells of a decision, and None if it tells what the exchange did.
+    """Parse a line of the decision log. Return None if it records what the exchange did instead of a decision.
 
     Decisions are orders with everything asked for, cancels, notes such as messages, and orders that were withdrawn
     before they were sent.

@@ -155,7 +155,7 @@ class Ledger:
 
         fee_currency, fee_units = self._charge(account, pair, got, got_units, value, event.time, is_maker)
 
-        # the account is told of the order, the execution and the balances that have changed
+        # note the order, the execution and the changed balances, which are then published to the account
         report = TradeReport(
             pair=pair,
             order_id=order.order_id,

@@ -178,7 +178,7 @@ class StrategyCases:
                     f"on_start resets self.state[{key.partition('.')[2]!r}] from {before!r} to {after!r} at a "
                     "restart; use self.state.setdefault"
                 )
-            difference = _difference(trial.decisions(), found.decisions, found.at)
+            difference = _difference(trial.decisions, found.decisions, found.at)
             if difference and self.asked.same_after_restart:
                 _fail(
                     f"after a restart at {trial.text(found.at)} its decisions differ: {difference}. Keep everything "
@@ -311,12 +311,9 @@ class StrategyTrial:
         """Return the orders that the strategy requested before the data ended."""
         return [row.spec for row in result.orders if row.spec.created < result.end]
 
-    def decisions(self) -> list[bytes]:
-        """Return the lines of the decision log of the strategy's run."""
-        return self._decisions
-
     @cached_property
-    def _decisions(self) -> list[bytes]:
+    def decisions(self) -> list[bytes]:
+        """The lines of the decision log of the strategy's run."""
         lines: list[bytes] = []
         run_decisions(self.parts(), lambda block: lines.extend(block.splitlines()))
         return lines
