@@ -1117,15 +1117,19 @@ class Run:
         ]
 
     def _resume(self, bot: Bot) -> None:
-        """Lift a halt caused by faults that make the exchange refuse every order, as a user would."""
+        """Lift a halt that the faults demand, as a user would: the exchange refused every order, or a damaged commit
+        is missed only by a later start, because the start after the damage died before its order arrived.
+        """
         reason = bot.view.halted or ""
         folder = bot.parts.folder.path
-        is_demanded = "orders in a row" in reason and any(self.faults[kind] for kind in _REFUSING)
-        if is_demanded and folder not in self._resumed:
+        is_refused = "orders in a row" in reason and any(self.faults[kind] for kind in _REFUSING)
+        is_lost = "has lost its latest commits" in reason and bool(self.books.excused)
+        if (is_refused or is_lost) and folder not in self._resumed:
             self._resumed.add(folder)
             StateFolder(folder).clear_halt()
             self.tell(f"the user lifts the halt: {reason}")
-            self.reached("a halt for refused orders, lifted by the user")
+            why = "for refused orders" if is_refused else "for a lost commit"
+            self.reached(f"a halt {why}, lifted by the user")
 
     def _probe(self, life: Life) -> None:
         """Make the strategy place an order in each pair."""
