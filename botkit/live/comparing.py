@@ -58,6 +58,11 @@ class Comparisons:
         self._failures = 0
         self._is_told = False
 
+    @property
+    def has_begun(self) -> bool:
+        """True once the first comparison has been requested."""
+        return self._is_under_way or self.first is not None
+
     def suspect(self, now: Nanos) -> None:
         """Record a suspicion that the books may be wrong. The comparison starts soon, once messages in flight have
         arrived.

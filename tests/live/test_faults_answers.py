@@ -8,13 +8,10 @@ from typing import Any
 
 import pytest
 
-from botkit.emulator import DEFAULT_ACCOUNT
 from botkit.live.bot import Bot
-from botkit.model.order_spec import OrderSpec
-from botkit.model.orders import OrderState, OrderType, Side
-from botkit.model.requests import CancelOrder, CreateOrder
+from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
-from tests.live.world import World, far_buy, kept, puppet, settled, told, until
+from tests.live.world import World, far_buy, kept, place_by_hand, puppet, settled, told, until
 
 pytestmark = pytest.mark.virtual_time
 
@@ -222,26 +219,6 @@ async def test_an_order_above_the_exchanges_open_order_cap_is_rejected_and_repor
     assert f"was rejected by the exchange: Open orders of btc_usdt exceed the limit of {cap}" in told(bot)
     assert len(exchange_rows(world.emulator)) == cap
     assert not [text for text in differences(bot, world.emulator) if "lost" not in text and "alone" not in text]
-
-
-def place_by_hand(world: World, pair: Any, number: int, side: Side = Side.BUY) -> None:
-    """Place an order far from the market on the same account, with a client ID that is not the bot's."""
-    ticks = 10**5 if side is Side.BUY else 10**8
-    new = OrderSpec(client_id=number, pair=pair, side=side, type=OrderType.LIMIT, price_ticks=ticks, amount_lots=10**5)
-    now = world.emulator.clock.now()
-    world.emulator.venue.submit(
-        DEFAULT_ACCOUNT.email, lambda i: CreateOrder(id=i, order=new, timestamp=now), now, lambda answer, at: None
-    )
-
-
-def cancel_by_hand(world: World, row: Any) -> None:
-    """Cancel an order on the same account, as its user would on the website."""
-    world.emulator.venue.submit(
-        DEFAULT_ACCOUNT.email,
-        lambda i: CancelOrder(id=i, pair=row.pair, order_id=row.order_id),
-        world.emulator.clock.now(),
-        lambda answer, at: None,
-    )
 
 
 async def test_an_order_with_an_unknown_outcome_blocks_new_orders_in_its_pair(world: World) -> None:

@@ -17,8 +17,18 @@ from botkit.live.start_refused import StartRefused
 from botkit.model.clock import NS_PER_S
 from botkit.model.orders import OrderState, Side
 from tests.live.books import compared, differences, exchange_rows
-from tests.live.test_faults_answers import cancel_by_hand, place_by_hand
-from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
+from tests.live.world import (
+    World,
+    cancel_by_hand,
+    far_buy,
+    kept,
+    make_world,
+    place_by_hand,
+    puppet,
+    settled,
+    told,
+    until,
+)
 
 pytestmark = pytest.mark.virtual_time
 

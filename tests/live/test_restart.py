@@ -14,9 +14,9 @@ from botkit.live.start_refused import StartRefused
 from botkit.live.starting import OrphanChoice, start
 from botkit.live.state_folder import AlreadyRunning
 from botkit.model.clock import NS_PER_S
-from botkit.model.orders import OrderState
-from botkit.model.requests import Answer, CreateOrder, Ending
-from tests.live.world import World, far_buy, puppet, settled, told, until
+from botkit.model.orders import Order, OrderState
+from botkit.model.requests import Answer, CreateOrder, Ending, GetBalances, ListOpenOrders, Request
+from tests.live.world import World, cancel_by_hand, far_buy, puppet, settled, told, until
 
 pytestmark = pytest.mark.virtual_time
 
@@ -281,3 +281,53 @@ async def test_keys_of_the_state_that_are_not_text_are_reported(world: World) ->
     puppet(bot).state["levels"] = [{"a": {1: 2, 2: 3}}]
     await settled(far_buy(bot))
     assert told(bot).count("would not survive") == 1
+
+
+async def test_what_streams_miss_during_a_start_is_read_once_they_are_back(world: World) -> None:
+    first = await world.start()
+    order = far_buy(first)
+    await settled(order)
+    await world.crash(first)
+    outage = Outage(world, order)
+    bot = await world.start(wrap=outage.around)
+    [known] = [found for found in bot.view.orders() if found.client_id == order.client_id]
+    await until(lambda: known.state is OrderState.CANCELLED, 10)
+
+
+class Outage:
+    """An outage of the streams between a start's listing of the open orders and its answer about the balances.
+    Meanwhile, the user cancels an order on the website.
+    """
+
+    def __init__(self, world: World, order: Order) -> None:
+        self._world, self._order = world, order
+        self._task: asyncio.Task[None] | None = None
+
+    def around(self, adapter: Any) -> Any:
+        """Return the adapter with the outage."""
+        send = adapter.send
+
+        async def sent(request: Request, **options: Any) -> Answer:
+            answer: Answer = await send(request, **options)
+            if isinstance(request, ListOpenOrders) and self._task is None:
+                self._task = asyncio.create_task(self._strike(adapter))
+            elif isinstance(request, GetBalances):
+                assert self._task is not None
+                await self._task
+            return answer
+
+        adapter.send = sent
+        return adapter
+
+    async def _strike(self, adapter: Any) -> None:
+        emulator = self._world.emulator
+        refused = emulator.add_fault({"kind": "ws_refuse"})
+        # the list that this stream begins with is lost, as an order that ended too long ago is not in it
+        dropped = emulator.add_fault({"kind": "ws_drop", "where": "order_history"})
+        adapter.reconnect()
+        await asyncio.sleep(0.5)
+        cancel_by_hand(self._world, self._order)
+        await asyncio.sleep(0.5)
+        emulator.remove_faults(refused.id)
+        await asyncio.sleep(3)  # the streams are back
+        emulator.remove_faults(dropped.id)

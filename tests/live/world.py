@@ -24,7 +24,9 @@ from botkit.live.notices import Notices
 from botkit.live.ports import DurableFile
 from botkit.live.starting import OrphanChoice, start
 from botkit.live.state_folder import StateFolder
-from botkit.model.orders import RESTING_STATES, Order, OrderState
+from botkit.model.order_spec import OrderSpec
+from botkit.model.orders import RESTING_STATES, Order, OrderState, OrderType, Side
+from botkit.model.requests import CancelOrder, CreateOrder
 from botkit.project.connect import connect
 from botkit.project.project import Project
 from tests.simulation.loop import VirtualLoop
@@ -217,6 +219,26 @@ def far_buy(bot: Bot, amount: float = 0.01) -> Order:
     order: Order = puppet(bot).buy("btc_usdt", amount=amount, price=round(puppet(bot).last_price("btc_usdt") / 2))
     bot.driver.wake()
     return order
+
+
+def place_by_hand(world: World, pair: Any, number: int, side: Side = Side.BUY) -> None:
+    """Place an order far from the market on the same account, with a client ID that is not the bot's."""
+    ticks = 10**5 if side is Side.BUY else 10**8
+    new = OrderSpec(client_id=number, pair=pair, side=side, type=OrderType.LIMIT, price_ticks=ticks, amount_lots=10**5)
+    now = world.emulator.clock.now()
+    world.emulator.venue.submit(
+        DEFAULT_ACCOUNT.email, lambda i: CreateOrder(id=i, order=new, timestamp=now), now, lambda answer, at: None
+    )
+
+
+def cancel_by_hand(world: World, row: Any) -> None:
+    """Cancel an order on the same account, as its user would on the website."""
+    world.emulator.venue.submit(
+        DEFAULT_ACCOUNT.email,
+        lambda i: CancelOrder(id=i, pair=row.pair, order_id=row.order_id),
+        world.emulator.clock.now(),
+        lambda answer, at: None,
+    )
 
 
 async def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
