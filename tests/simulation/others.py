@@ -201,10 +201,10 @@ class GuardBeside:
         journal = Journal.open(life.state / "journal.sqlite", read_only=True)
         own = OwnOrders(journal.order_rows())
         journal.close()
-        before = run.books.still_open()
+        before = run.open_orders_of(life.state)
         result = _blocking(run, self.clock, self.process, lambda: cancel_all(run, own, own_only=True, say=self._say))
         if result.left == ():
-            run.check_none_left("guard", life.state, before)
+            run.check_none_left("guard", before)
             run.reached("a guard has cancelled its bot's orders")
         return result
 
@@ -231,11 +231,11 @@ async def panic_beside(run: Run, state: Path, *, own_only: bool, is_latched: Cal
         journal.close()
     if hold_back(StateFolder(state, SimulatedDisk(medium=run.medium)), VirtualClock(run.loop).wall_ns(), say):
         is_latched()
-    before = run.books.still_open()
+    before = run.open_orders_of(state if own_only else None)
     result = await cancel_all(run, own, own_only=own_only, say=say)
     run.tell(f"panic: {result.cancelled} cancelled, {len(result.left or ())} left")
     if result.left == ():
-        run.check_none_left("panic", state if own_only else None, before)
+        run.check_none_left("panic", before)
         run.reached("a panic left nothing open")
 
 

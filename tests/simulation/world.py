@@ -390,18 +390,25 @@ class Run:
             and not self.medium.trouble
         )
 
-    def check_none_left(self, who: str, state: Path | None, before: set[str]) -> None:
+    def open_orders_of(self, state: Path | None) -> set[str]:
+        """Return the IDs of the account's open orders. ``state`` limits them to those in one bot's journal, of which
+        nothing is demanded while it is damaged: it may lack rows until the user restores it.
+        """
+        found = self.books.still_open()
+        if state is None:
+            return found
+        if self._damaged is not None:
+            return set()
+        rows = Journaled(state / "journal.sqlite").rows
+        return {order_id for order_id in found if self.books.orders[order_id].new.client_id in rows}
+
+    def check_none_left(self, who: str, before: set[str]) -> None:
         """Check a process that reports no remaining orders: it must have cancelled all orders that were open
-        ``before``. ``state`` limits the check to the orders of one bot.
+        ``before``.
         """
         if any(fault.kind in ("lagging", "unfiltered", "shuffled") for fault in self.plan.faults):
             return  # orders missing from a listing cannot be cancelled
-        rows = None if state is None else Journaled(state / "journal.sqlite").rows
-        left = [
-            order_id
-            for order_id in sorted(before & self.books.still_open())
-            if rows is None or self.books.orders[order_id].new.client_id in rows
-        ]
+        left = sorted(before & self.books.still_open())
         if left:
             self.break_off(Broken(f"{who}: nothing is left, it says, and {left} are open"))
 
