@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from botkit.cli.languages import speaks_on_its_page
 from botkit.cli.said import quieten_log
 from botkit.cli.screen import Output, prints_aside
+
+if TYPE_CHECKING:
+    from botkit.live.bot_run import BotRun
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)?\Z", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
@@ -220,7 +225,7 @@ async def _run(
                     shows_lines=console is None,
                 )
             )
-        _Signals([run.keeper for run in runs]).install()
+        _Signals([run.keeper for run in runs], partial(_leave_blocked, runs)).install()
         if several:
             await asyncio.gather(*(run.run_beside_others(duration) for run in runs))
         else:
@@ -273,13 +278,20 @@ class _Signals:
     send this signal, so receiving it again does not mean "quit immediately".
     """
 
-    def __init__(self, keepers: Sequence[Any]) -> None:
+    def __init__(self, keepers: Sequence[Any], leave_blocked: Callable[[], None]) -> None:
+        """``leave_blocked`` ends the process. It is called if the second signal arrives while the event loop has not
+        even processed the first, because a callback of a strategy does not return.
+        """
         self._keepers = keepers
-        self._count = 0
+        self._leave_blocked = leave_blocked
+        #: the signals that have arrived, and those that the event loop has processed
+        self._arrived = self._count = 0
 
     def install(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._on(number, self.asked)
+            # Python runs its own handlers between two lines of any callback, so even one that never returns is left
+            signal.signal(number, self._beside(signal.getsignal(number)))
         hangup = getattr(signal, "SIGHUP", None) or getattr(signal, "SIGBREAK", None)
         # nohup makes a process ignore SIGHUP, so continue to ignore it
         if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
@@ -291,6 +303,18 @@ class _Signals:
             loop.add_signal_handler(number, call)
         except NotImplementedError:  # on Windows, handlers may interrupt the main thread anywhere
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(call))
+
+    def _beside(self, of_loop: Any) -> Callable[[int, Any], None]:
+        """Return a handler that counts a signal and passes it on to the event loop's handler."""
+
+        def arrived(number: int, frame: Any) -> None:
+            if callable(of_loop):
+                of_loop(number, frame)
+            self._arrived += 1
+            if self._arrived > self._count + 1:
+                self._leave_blocked()
+
+        return arrived
 
     def asked(self) -> None:
         """Handle a signal that requests a clean stop."""
@@ -305,6 +329,15 @@ class _Signals:
         """Handle the closing of the terminal."""
         for keeper in self._keepers:
             keeper.request_stop("hangup")
+
+
+def _leave_blocked(runs: Sequence[BotRun]) -> None:
+    """End the process although a callback does not return, like ``kill -9``: nothing is lost that a journal has."""
+    lines = ["a callback blocks the event loop, so no bot can stop cleanly; quitting immediately"]
+    lines += [line for run in runs for line in run.last_words()]
+    with contextlib.suppress(OSError):  # the callback may have been interrupted in the middle of a print
+        os.write(2, "".join(f"error: {line}\n" for line in lines).encode())
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ class Bot:
         elif type(given) is Connection:
             if given.is_refused:
                 self._refuse_key(given.detail.partition(";")[0])
-            # read the events missed while the stream was disconnected; the first comparison of a start reads them anyway
+            # read what was missed while the stream was disconnected; the first comparison of a start reads it anyway
             if self.streams.changed(given) and self.comparisons.has_begun:
                 self.driver.soon(self.comparisons.at_once)
             if given.pair is None and given.state is ConnectionState.STALE:

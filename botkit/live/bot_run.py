@@ -23,7 +23,8 @@ from botkit.live.starting import OrphanChoice, start
 from botkit.live.stopping import stop
 from botkit.live.telling.logs import CURRENT_BOT
 from botkit.live.telling.outputs import BotOutputs
-from botkit.live.telling.summary import summary_of
+from botkit.live.telling.summary import order_text, summary_of
+from botkit.model.counts import counted
 
 log = logging.getLogger("botkit.live")
 
@@ -68,6 +69,7 @@ class BotRun:
         if say_notice is not None:
             self._notices.listeners.append(say_notice)
         self._shows_lines = shows_lines
+        self._bot: Bot | None = None
 
     async def run(self, duration_s: float | None) -> None:
         """Run the bot from start to finish. Raises BotkitError if the bot cannot start, in which case nothing was
@@ -80,7 +82,7 @@ class BotRun:
         guarding: Guarding | None = None
         watching: asyncio.Task[None] | None = None
         in_order = False
-        bot = await start(self.parts, self._notices, orphans=self._orphans)
+        bot = self._bot = await start(self.parts, self._notices, orphans=self._orphans)
         try:
             opening = self._opening(bot)
             self._say(opening)
@@ -162,9 +164,19 @@ class BotRun:
         left = [o for o in bot.remaining() if o.sent and parts.on_stop.get(o.strategy) != "keep"]
         self.has_left_orders = bool(left) and not parts.is_new_world
         if self.has_left_orders:
-            orders = f"{len(left)} order{'s' if len(left) > 1 else ''}"
-            remedy = f"`botkit panic {self._config}` cancels them"
-            self._notices.tell("error", f"{orders} may still be open at the exchange; {remedy}")
+            self._notices.tell("error", self._left_open(len(left)))
+
+    def _left_open(self, count: int) -> str:
+        remedy = f"`botkit panic {self._config}` cancels them"
+        return f"{counted(count, 'order')} may still be open at the exchange; {remedy}"
+
+    def last_words(self) -> list[str]:
+        """Return lines about the orders that a bot leaves open that is ended without a stop. Reads only memory."""
+        sent = [] if self._bot is None else [order for order in self._bot.remaining() if order.sent]
+        lines = [f"{self.parts.name}: still open: {order_text(order)}" for order in sent]
+        if sent and not self.parts.is_new_world:
+            lines.append(f"{self.parts.name}: {self._left_open(len(sent))}")
+        return lines
 
     def _guarding(self) -> Guarding | None:
         if self._guard is None:

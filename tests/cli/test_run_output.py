@@ -8,6 +8,7 @@ import asyncio
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -77,7 +78,7 @@ class Keeper:
 
 async def test_a_second_interrupt_quits_immediately_but_a_second_hangup_does_not() -> None:
     keeper = Keeper()
-    signals = _Signals([keeper])
+    signals = _Signals([keeper], lambda: None)
     signals.hung_up()
     signals.hung_up()
     assert keeper.asked == ["hangup", "hangup"]
@@ -91,15 +92,18 @@ async def test_a_hangup_signal_that_is_already_ignored_stays_ignored(monkeypatch
     installed: list[int] = []
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(loop, "add_signal_handler", lambda number, call: installed.append(number))
+    others = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup also ignores SIGHUP
     try:
-        _Signals([]).install()
+        _Signals([], lambda: None).install()
         assert signal.SIGHUP not in installed
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        _Signals([]).install()
+        _Signals([], lambda: None).install()
         assert signal.SIGHUP in installed
     finally:
         signal.signal(signal.SIGHUP, before)
+        for number, handler in others.items():
+            signal.signal(number, handler)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="terminals and signals")
@@ -144,3 +148,65 @@ def test_a_bot_keeps_running_without_its_output_and_a_hangup_stops_it_cleanly(wh
         process.wait()
     ended = json.loads(status.read_bytes())
     assert (ended["ended"], ended["open_orders"], ended["orders"]) == ("hangup", 0, 1)
+
+
+BLOCKS = """
+from pathlib import Path
+
+from botkit import Pair, Strategy, hookimpl
+
+
+class Blocks(Strategy):
+    \"\"\"Places an order, and then a callback never returns.\"\"\"
+
+    pair: Pair
+
+    def on_start(self):
+        self.subscribe_book(self.pair, depth=5)
+
+    def on_book(self, book):
+        if not self.open_orders(self.pair):
+            self.buy(self.pair, amount=0.01, price=1000)
+
+    def on_order(self, order):
+        if order.state.value == "open":
+            Path("blocked").touch()
+            while True:
+                pass
+
+
+@hookimpl
+def botkit_register_strategies(register):
+    register("blocks", Blocks)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_second_interrupt_ends_a_bot_whose_callback_never_returns(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "blocks.py").write_text(BLOCKS)
+    config = tmp_path / "bot.yaml"
+    config.write_text(
+        "name: blocks\nplugins: [plugins]\nstrategies:\n  - {name: b, use: blocks, params: {pair: btc_usdt}}\n"
+        "emulator:\n  balances: {usdt: 100000}\n"
+    )
+    environ = {**os.environ, "BOTKIT_STATE": str(tmp_path / "state")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "botkit", "run", str(config), "--plain"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environ, cwd=tmp_path,
+    )  # fmt: skip
+    try:
+        wait_for((tmp_path / "blocked").exists)
+
+        def has_ended() -> bool:  # two signals may arrive as one
+            process.send_signal(signal.SIGINT)
+            return process.poll() is not None
+
+        wait_for(has_ended)
+        _, errors = process.communicate(timeout=PATIENCE_S)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 1
+    assert "error: a callback blocks the event loop, so no bot can stop cleanly; quitting immediately" in errors
+    assert re.search(r"error: blocks: still open: .*buy 0.01 btc_usdt", errors), errors

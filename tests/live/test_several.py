@@ -385,7 +385,7 @@ async def test_a_second_signal_stops_all_bots_immediately_and_their_open_orders_
             await settled(order)
         for endpoint in ("cancel_order", "cancel_batch"):
             world.emulator.add_fault({"kind": "lost_request", "where": endpoint})
-        signals = _Signals([run.keeper for run in world.runs])
+        signals = _Signals([run.keeper for run in world.runs], lambda: None)
         signals.asked()
         await until(lambda: all(run.outputs.state == "stopping" for run in world.runs), 60)
         signals.asked()
