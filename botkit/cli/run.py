@@ -12,16 +12,13 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from botkit.cli.languages import speaks_on_its_page
 from botkit.cli.said import quieten_log
 from botkit.cli.screen import Output, prints_aside
-
-if TYPE_CHECKING:
-    from botkit.live.bot_run import BotRun
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)?\Z", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
@@ -331,7 +328,7 @@ class _Signals:
             keeper.request_stop("hangup")
 
 
-def _leave_blocked(runs: Sequence[BotRun]) -> None:
+def _leave_blocked(runs: Sequence[Any]) -> None:
     """End the process although a callback does not return, like ``kill -9``: nothing is lost that a journal has."""
     lines = ["a callback blocks the event loop, so no bot can stop cleanly; quitting immediately"]
     lines += [line for run in runs for line in run.last_words()]

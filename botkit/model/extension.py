@@ -295,7 +295,9 @@ class RiskRule(Protocol):
     """A rule that can refuse an order before it reaches the router. The review stops at the first refusal."""
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Return the reason to refuse the order, or None to accept it."""
+        """Return the reason to refuse the order, or None to accept it. Any other result, and any exception, refuses
+        it.
+        """
         ...
 
 

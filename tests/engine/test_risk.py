@@ -5,6 +5,7 @@ limits.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,30 @@ def test_an_order_is_refused_if_a_rule_raises_an_exception() -> None:
     desk, _ = desk_of([Broken()])
     refusal = desk.review(make_order("a", BTC_TWD, BUY, price=6, amount=1))
     assert refusal == "risk rule Broken failed, so the order was not sent: KeyError('oops')"
+
+
+@pytest.mark.parametrize("returned", ["", False, True, 0, Decimal(1)])
+def test_an_order_is_refused_if_a_rule_returns_neither_a_reason_nor_none(returned: Any) -> None:
+    class Vague:
+        def review(self, order: Order, view: RiskView) -> str | None:
+            return returned  # type: ignore[no-any-return]
+
+    desk, _ = desk_of([Vague(), *rules(max_order_value={"twd": 5})])
+    refusal = desk.review(make_order("a", BTC_TWD, BUY, price=6, amount=1))
+    assert refusal == (
+        f"risk rule Vague failed, so the order was not sent: review returned {returned!r}; it must return the reason "
+        f"to refuse the order, or None to accept it"
+    )
+
+
+def test_a_rule_that_exits_refuses_the_order_and_does_not_end_the_bot() -> None:
+    class Exits:
+        def review(self, order: Order, view: RiskView) -> str | None:
+            raise SystemExit(3)
+
+    desk, _ = desk_of([Exits()])
+    refusal = desk.review(make_order("a", BTC_TWD, BUY, price=6, amount=1))
+    assert refusal == "risk rule Exits failed, so the order was not sent: SystemExit(3)"
 
 
 # -- positions --------------------------------------------------------------------------------------------------------

@@ -135,7 +135,8 @@ class RiskDesk:
     def review(self, order: Order, now: Nanos | None = None) -> str | None:
         """Return the reason to refuse an order, or None. ``now`` defaults to the order's own time.
 
-        If a rule raises an exception, the order is refused, because an order that cannot be checked must not pass.
+        If a rule raises an exception or returns anything but a reason or None, the order is refused, because an order
+        that cannot be checked must not pass.
         """
         name = order.strategy
         if self.halts and not order.reduces:
@@ -155,12 +156,14 @@ class RiskDesk:
             for rule in self._rules_of[name]:
                 reason = rule.review(order, view)
                 if reason is not None:
-                    return reason
+                    return reason if reason and type(reason) is str else _no_reason(rule, reason)
             for rule in self._bot_rules:
                 reason = rule.review(order, self._bot)
                 if reason is not None:
-                    return reason
-        except Exception as error:
+                    return reason if reason and type(reason) is str else _no_reason(rule, reason)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit() in a rule must not end the bot
             return f"risk rule {type(rule).__name__} failed, so the order was not sent: {error!r}"
         return None
 
@@ -393,3 +396,10 @@ class RiskDesk:
     def halted(self, level: str | None) -> str | None:
         """Return the reason why a strategy (None: the bot) is halted, or None."""
         return self.halts.get(level)
+
+
+def _no_reason(rule: RiskRule, returned: object) -> str:
+    return (
+        f"risk rule {type(rule).__name__} failed, so the order was not sent: review returned {returned!r}; it must "
+        f"return the reason to refuse the order, or None to accept it"
+    )

@@ -238,8 +238,9 @@ class Strategy:
         The amount and the price are rounded down to the pair's steps. A ``post_only`` order is cancelled if it would
         execute immediately. An order with a ``stop_price`` is a stop order, which enters the book when the last price
         is ``>=`` the stop price, or ``<=`` if ``condition`` requires it. A stop order whose condition is already met is
-        refused or, with ``on_met="market"``, sent immediately as a plain order. ``expire_s`` seconds after this call,
-        the unfilled remainder is dropped or cancelled. ``closes`` names the order whose position this order closes: a
+        refused or, with ``on_met="market"``, replaced with a market order of the same amount that accepts 1 % of
+        slippage: ``price`` and ``expire_s`` then do not apply. ``expire_s`` seconds after this call, the unfilled
+        remainder is dropped or cancelled. ``closes`` names the order whose position this order closes: a
         backtest's trade list then pairs these two orders, instead of pairing orders first in, first out.
         """
         context = self._context
@@ -376,7 +377,8 @@ class Strategy:
         """Cancel an order and place another one instead; ``amount`` is the amount that should remain.
 
         The new order is sent once the old one is final. Its amount is reduced by fills in the meantime, and it is
-        dropped if the remainder is below the minimum. A queued order keeps its position in the queue.
+        dropped if the remainder is below the minimum. A queued order keeps its position in the queue. An order that a
+        quote has placed leaves the quote, which then places that level again: to move a level, state the quote anew.
         """
         return self._context.orders.replace(order, price, amount)
 
