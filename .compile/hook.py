@@ -71,10 +71,12 @@ MODULES = """
     botkit/sim/ledger.py
     botkit/sim/market.py
     botkit/sim/matching.py
+    botkit/sim/new_orders.py
     botkit/sim/order.py
     botkit/sim/publish.py
     botkit/sim/streams.py
     botkit/sim/venue_limits.py
+    botkit/sim/venue_markets.py
 """
 #: the generated module that holds the hashes of the sources; it exists only in compiled form
 SOURCES_MODULE = "botkit/_compiled_sources.py"

@@ -16,28 +16,27 @@ import heapq
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
+from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.columns import MarketColumns, TradeColumns
 from botkit.model.events import BalanceReport, OrderBook, OrderReport, TradeReport
 from botkit.model.extension import LatencyByKind, LatencyModel, QueueModel
 from botkit.model.limits import LimitTable
-from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import BUY, LIMIT, STOP_LIMIT
 from botkit.model.pairs import Pair
 from botkit.model.published_books import PublishedBooks
 from botkit.model.requests import Answer, CreateBatch, CreateOrder, Ending, Request
 from botkit.sim.account_setup import AccountSetup
-from botkit.sim.book_feed import BookFeed, book_event, compose
+from botkit.sim.assumptions import assumptions_of
+from botkit.sim.book_feed import BookFeed
 from botkit.sim.books_ahead import BooksAhead
 from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, NO_BOUNDS, Bounds
-from botkit.sim.candles import CANDLE_ASSUMPTIONS, CandleMatcher
+from botkit.sim.candles import CandleMatcher
 from botkit.sim.desk import Desk
-from botkit.sim.draws import keyed, mix
 from botkit.sim.history import CandleHistory
 from botkit.sim.ledger import Ledger
 from botkit.sim.market import VenueMarket
-from botkit.sim.matching import BOOK_ASSUMPTIONS, STOP_ASSUMPTION, TRADE_ASSUMPTIONS
-from botkit.sim.order import Account, VenueOrder
+from botkit.sim.new_orders import NewOrders
+from botkit.sim.order import Account
 from botkit.sim.order_numbers import OrderNumbers
 from botkit.sim.publication import AccountEvent, Publication
 from botkit.sim.publish import ACCOUNT_EVENTS, BOOKS, TRADES, Deliveries, prints_of
@@ -45,13 +44,13 @@ from botkit.sim.request_keys import RequestKeys
 from botkit.sim.streams import BookStream, CandleStream, TradeStream
 from botkit.sim.venue_event import AccountChange, VenueEvent
 from botkit.sim.venue_limits import VenueLimits
+from botkit.sim.venue_markets import VenueMarkets
 
 __all__ = ["AccountSetup", "Kernel", "Publication"]
 
 #: arrival time, number, account, request, time sent, and latency key
 _Arrival: TypeAlias = tuple[Nanos, int, Account, Request, Nanos, int]
 
-_ORDER_IDS = 7  # the kind of draw, passed to `keyed`
 TOO_MANY = "Too Many Requests"  # assumed: the exchange's wording is undocumented
 
 
@@ -82,7 +81,8 @@ class Kernel:
         discount_currency: str = "",
         ids: set[int] | OrderNumbers | None = None,
     ) -> None:
-        self.pairs = dict(pairs)
+        self.markets = VenueMarkets(pairs, max_book_age_s)
+        self.pairs = self.markets.pairs
         self.now: Nanos = 0
         self._latency = latency
         self._by_kind = latency if isinstance(latency, LatencyByKind) else None
@@ -96,24 +96,19 @@ class Kernel:
         self._max_book_age_s = max_book_age_s
         self._keep_candles = keep_candles
         self._ledger = Ledger(
-            accounts, self.pairs, self._last_ticks, volume_currency=volume_currency, discount_currency=discount_currency
+            accounts, self.pairs, self.last_price, volume_currency=volume_currency, discount_currency=discount_currency
         )
         self.matcher = CandleMatcher(self._ledger, queue, slippage_e8)
-        self.markets: dict[str, VenueMarket] = {}
         #: markets in which requests with the current timestamp have changed something
         self._unsearched: list[VenueMarket] = []
-        self._order: list[VenueMarket] = []  # sorted by pair name, which determines the order of simultaneous events
         self._busy: dict[str, VenueMarket] = {}  # markets with open orders, by pair name
         self._feeds: dict[str, BookFeed] = {}
-        self._histories: dict[str, CandleHistory] = {}
         #: number of requests by endpoint, and number of requests refused because a window was full
         self.limits = VenueLimits(limits)
         self._arrivals: list[_Arrival] = []
         self._sent = 0
         self._keys = RequestKeys()
-        self._rank = 0
-        self._ids: set[int] | OrderNumbers = OrderNumbers() if ids is None else ids
-        self._id_seed = keyed(seed, _ORDER_IDS, 0)
+        self._new_orders = NewOrders(ids, seed)
         self._outbox = Deliveries()
         #: nothing becomes known to any account before this time. A driver may run its bot up to this time before it
         #: calls `advance`, because any request that the bot sends until then arrives after all events that the bot has
@@ -135,18 +130,11 @@ class Kernel:
         self._ahead = BooksAhead()
         #: True if nothing has happened since the last book, so that `books_ahead` may return further books
         self.is_calm = False
-        self._desk = Desk(self, self._ledger, self.matcher, batch_all_or_nothing=batch_all_or_nothing)
+        self._desk = Desk(
+            self.markets, self._new_orders, self._ledger, self.matcher, batch_all_or_nothing=batch_all_or_nothing
+        )
 
     # -- the recorded market --------------------------------------------------------------------------------------
-
-    def market(self, name: str) -> VenueMarket:
-        """Return the market of a pair. Raises KeyError for an unknown pair."""
-        market = self.markets.get(name)
-        if market is None:
-            age = None if self._max_book_age_s is None else self._max_book_age_s * NS_PER_S
-            market = self.markets[name] = VenueMarket(self.pairs[name], max_book_age_ns=age)
-            self._order = [self.markets[key] for key in sorted(self.markets)]
-        return market
 
     def load(self, columns: MarketColumns) -> None:
         """Append the next chunk of a recorded stream, and drop past rows. Always keep one chunk loaded ahead of the
@@ -155,10 +143,10 @@ class Kernel:
         Raises ValueError for rows older than the rows already loaded in the same stream, and for candles mixed with
         books or trades.
         """
-        market = self.market(columns.pair)
+        market = self.markets.of(columns.pair)
         self.matcher.settle_all(market, self.now)
         if self._keep_candles and market.trades is not None:
-            self._absorb(market)
+            self.markets.candles(market, self.now)
         before = market.trades, market.books, market.candles
         market.load(columns)
         self._has_books = self._has_books or market.books is not None
@@ -175,22 +163,6 @@ class Kernel:
         self._ahead.drop()
         self._look_ahead()
 
-    def _absorb(self, market: VenueMarket) -> CandleHistory:
-        history = self._histories.get(market.pair)
-        if history is None:
-            history = self._histories[market.pair] = CandleHistory(market.pair)
-        if market.trades is not None:
-            history.absorb(market.trades, market.trades.position(self.now))
-        return history
-
-    def candle_history(self, pair: Pair) -> CandleHistory:
-        """Return the candles of past trades, up to now."""
-        return self._absorb(self.market(pair))
-
-    def _last_ticks(self, name: str) -> int | None:
-        market = self.markets.get(name)
-        return None if market is None else market.last_ticks(self.now)
-
     # -- for drivers --------------------------------------------------------------------------------------
 
     def publish_books(self, pair: Pair, depth: int, *, is_wire: bool = False) -> None:
@@ -201,7 +173,7 @@ class Kernel:
         """
         feed = self._feeds.get(pair)
         if feed is None:
-            market = self.market(pair)
+            market = self.markets.of(pair)
             market.changed = False  # without a feed, this flag was never cleared
             feed = BookFeed(market, depth, self._cadence, self.now, is_wire=is_wire)
             self._feeds[pair] = feed
@@ -280,7 +252,7 @@ class Kernel:
         for arrives, _, _, request, _, _ in self._arrivals:
             if type(request) is CreateOrder:
                 new = request.order
-                met = self.markets.get(new.pair)
+                met = self.markets.by_name.get(new.pair)
                 if met is None or met.books is None:
                     buys, sells = buys or new.side is BUY, sells or new.side is not BUY
                     may_take = new.type is STOP_LIMIT
@@ -461,7 +433,7 @@ class Kernel:
         """
         due = [heapq.heappop(self._arrivals) for _ in range(len(self._arrivals)) if self._arrivals[0][0] <= now]
         earlier = [arrival for arrival in due if arrival[1] <= self._sent_before_pause]
-        for market in self._order:
+        for market in self.markets.sorted:
             market.before_trades = True
         for arrival in due:
             if arrival[1] > self._sent_before_pause:
@@ -469,7 +441,7 @@ class Kernel:
         for market in self._unsearched:
             self._search(market, now)
         self._unsearched.clear()
-        for market in self._order:
+        for market in self.markets.sorted:
             market.before_trades = False
         for arrival in earlier:
             heapq.heappush(self._arrivals, arrival)
@@ -604,31 +576,17 @@ class Kernel:
                 told.append(Publication(at, name, tuple(events), event.time))
             self._outbox.put((at, ACCOUNT_EVENTS, "", self._outbox.number(), told))
 
-    # -- for the desk --------------------------------------------------------------------------------------
-
-    def new_order(self, account: Account, new: OrderSpec, lock_units: int, sent: Nanos, now: Nanos) -> VenueOrder:
-        """Return a new order with a new id: ten digits, not increasing over time, prefixed with ``SL-`` for stops."""
-        self._rank += 1
-        key = account.key ^ new.client_id if new.client_id else self._rank
-        attempt = 0
-        while True:
-            number = 1_000_000_000 + mix(key + attempt ^ self._id_seed) % 9_000_000_000
-            if number not in self._ids:
-                break
-            attempt += 1
-        self._ids.add(number)
-        order_id = f"SL-{number}" if new.type is STOP_LIMIT else str(number)
-        return VenueOrder(account, new, order_id, self._rank, sent, now, lock_units)
-
     # -- for the emulator and tests ----------------------------------------------------------------------------------
 
     def book(self, pair: Pair, depth: int, *, own: bool = True) -> OrderBook:
         """Return the exact current book: the recorded levels minus the amounts taken by our orders, plus our resting
         orders if ``own`` is set.
         """
-        market = self.market(pair)
-        row = market.book_row(self.now)
-        return book_event(market, row, compose(market, row, depth, own=own), self.now)
+        return self.markets.book(pair, depth, self.now, own=own)
+
+    def candle_history(self, pair: Pair) -> CandleHistory:
+        """Return the candles of past trades, up to now."""
+        return self.markets.candles(self.markets.of(pair), self.now)
 
     def orders(self, account: str) -> list[OrderReport]:
         """Return every order on the account, in order of arrival."""
@@ -646,7 +604,7 @@ class Kernel:
         """Immediately deposit ``units`` or, if negative, withdraw them from the available funds."""
         owner = self._ledger.accounts[account]
         event = VenueEvent(self.now)
-        event.news[owner] = AccountChange(self._rank)
+        event.news[owner] = AccountChange(self._new_orders.rank)
         self._ledger.transfer(owner, currency, units, event)
         self._tell(event)
         self._look_ahead()
@@ -656,9 +614,9 @@ class Kernel:
         for account in self._ledger.accounts.values():
             account.forget_before(time)
 
-    def last_price(self, pair: Pair) -> int | None:
+    def last_price(self, pair: str) -> int | None:
         """Return the last traded price in ticks, or None before the first trade."""
-        return self._last_ticks(pair)
+        return self.markets.last_ticks(pair, self.now)
 
     def check(self) -> None:
         """Assert that every unit is accounted for: accounts + recorded market + fees equal the opening total."""
@@ -666,25 +624,11 @@ class Kernel:
 
     def assumptions(self) -> list[str]:
         """Return all of this run's assumptions, as sentences for the report."""
-        sentences: list[str] = []
-        markets = self._order
-        if any(market.books is not None for market in markets):
-            sentences += BOOK_ASSUMPTIONS
-            if self._max_book_age_s is not None:
-                sentences.append(
-                    f"A book recorded more than {self._max_book_age_s} s ago is treated as stale: market orders are "
-                    "refused or cancelled, and limit orders rest."
-                )
-            sentences += self._queue.assumptions
-        if any(market.trades is not None and market.books is None for market in markets):
-            sentences += TRADE_ASSUMPTIONS
-            sentences += self._queue.assumptions
-        if any(market.candles is not None for market in markets):
-            sentences += CANDLE_ASSUMPTIONS
-        if any(market.books is None for market in markets):
-            sentences.append(f"Slippage of takers on tapes without books: {self._slippage_e8 / 10**6:g} %.")
-        sentences.append(STOP_ASSUMPTION)
-        sentences += self._latency.assumptions
-        for account in self._ledger.accounts.values():
-            sentences += account.fees.assumptions
-        return list(dict.fromkeys(sentences))
+        return assumptions_of(
+            self.markets.sorted,
+            self._ledger.accounts.values(),
+            queue=self._queue,
+            latency=self._latency,
+            slippage_e8=self._slippage_e8,
+            max_book_age_s=self._max_book_age_s,
+        )
