@@ -65,6 +65,7 @@ MODULES = """
     botkit/model/money.py
     botkit/model/orders.py
     botkit/sim/candles.py
+    botkit/sim/delays.py
     botkit/sim/desk.py
     botkit/sim/draws.py
     botkit/sim/kernel.py
@@ -75,8 +76,10 @@ MODULES = """
     botkit/sim/order.py
     botkit/sim/publish.py
     botkit/sim/streams.py
+    botkit/sim/touches.py
     botkit/sim/venue_limits.py
     botkit/sim/venue_markets.py
+    botkit/sim/visibility.py
 """
 #: the generated module that holds the hashes of the sources; it exists only in compiled form
 SOURCES_MODULE = "botkit/_compiled_sources.py"

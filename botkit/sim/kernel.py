@@ -14,23 +14,21 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
 
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.columns import MarketColumns, TradeColumns
 from botkit.model.events import BalanceReport, OrderBook, OrderReport, TradeReport
-from botkit.model.extension import LatencyByKind, LatencyModel, QueueModel
+from botkit.model.extension import LatencyModel, QueueModel
 from botkit.model.limits import LimitTable
-from botkit.model.orders import BUY, LIMIT, STOP_LIMIT
 from botkit.model.pairs import Pair
 from botkit.model.published_books import PublishedBooks
-from botkit.model.requests import Answer, CreateBatch, CreateOrder, Ending, Request
+from botkit.model.requests import Answer, Ending, Request
 from botkit.sim.account_setup import AccountSetup
 from botkit.sim.assumptions import assumptions_of
 from botkit.sim.book_feed import BookFeed
 from botkit.sim.books_ahead import BooksAhead
-from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, NO_BOUNDS, Bounds
 from botkit.sim.candles import CandleMatcher
+from botkit.sim.delays import Arrival, Delays
 from botkit.sim.desk import Desk
 from botkit.sim.history import CandleHistory
 from botkit.sim.ledger import Ledger
@@ -40,16 +38,14 @@ from botkit.sim.order import Account
 from botkit.sim.order_numbers import OrderNumbers
 from botkit.sim.publication import AccountEvent, Publication
 from botkit.sim.publish import ACCOUNT_EVENTS, BOOKS, TRADES, Deliveries, prints_of
-from botkit.sim.request_keys import RequestKeys
 from botkit.sim.streams import BookStream, CandleStream, TradeStream
+from botkit.sim.touches import Touches
 from botkit.sim.venue_event import AccountChange, VenueEvent
 from botkit.sim.venue_limits import VenueLimits
 from botkit.sim.venue_markets import VenueMarkets
+from botkit.sim.visibility import first_shown
 
 __all__ = ["AccountSetup", "Kernel", "Publication"]
-
-#: arrival time, number, account, request, time sent, and latency key
-_Arrival: TypeAlias = tuple[Nanos, int, Account, Request, Nanos, int]
 
 TOO_MANY = "Too Many Requests"  # assumed: the exchange's wording is undocumented
 
@@ -85,11 +81,7 @@ class Kernel:
         self.pairs = self.markets.pairs
         self.now: Nanos = 0
         self._latency = latency
-        self._by_kind = latency if isinstance(latency, LatencyByKind) else None
-        #: a model may declare that it makes no draws; it is then called only once
-        self._is_constant = bool(getattr(latency, "is_constant", False))
-        self._order_ns: Nanos = latency.order_ns(0) + latency.feed_ns(0)
-        self._answer_ns: Nanos = latency.answer_ns(0)
+        self._delays = Delays(latency)
         self._queue = queue
         self._cadence: Nanos = book_cadence_ms * NS_PER_MS
         self._slippage_e8 = slippage_e8
@@ -101,13 +93,13 @@ class Kernel:
         self.matcher = CandleMatcher(self._ledger, queue, slippage_e8)
         #: markets in which requests with the current timestamp have changed something
         self._unsearched: list[VenueMarket] = []
-        self._busy: dict[str, VenueMarket] = {}  # markets with open orders, by pair name
+        self._touches = Touches(self.matcher)
+        self._busy = self._touches.busy  # markets with open orders, by pair name
         self._feeds: dict[str, BookFeed] = {}
         #: number of requests by endpoint, and number of requests refused because a window was full
         self.limits = VenueLimits(limits)
-        self._arrivals: list[_Arrival] = []
+        self._arrivals: list[Arrival] = []
         self._sent = 0
-        self._keys = RequestKeys()
         self._new_orders = NewOrders(ids, seed)
         self._outbox = Deliveries()
         #: nothing becomes known to any account before this time. A driver may run its bot up to this time before it
@@ -118,8 +110,8 @@ class Kernel:
         self.is_news_known = True
         self._next: Nanos | None = None  # when the next event happens, which may be earlier than when it becomes known
         self._touched: Nanos | None = None  # when the recorded market may next touch an order
-        self._is_instant = not self._order_ns
-        #: True if the bot can run ahead: events become known `_answer_ns` after they happen, with many rows in between
+        self._is_instant = not self._delays.order_ns
+        #: True if the bot can run ahead: events become known `answer_ns` after they happen, with many rows in between
         self._runs_ahead = False
         self._has_books = False
         self._is_trades_only = True
@@ -152,12 +144,12 @@ class Kernel:
         self._has_books = self._has_books or market.books is not None
         self._is_trades_only = self._is_trades_only and isinstance(columns, TradeColumns)
         if market.candles is None:
-            self._runs_ahead = self._is_constant and self._answer_ns > 0 and not self._is_instant
+            self._runs_ahead = self._delays.is_constant and self._delays.answer_ns > 0 and not self._is_instant
         if market.pair in self._busy and before != (market.trades, market.books, market.candles):
             # orders are open, but the new stream has not been searched for rows that touch them, not even rows at the
             # current time
             market.searched = None
-            self._search(market, self.now - 1)
+            self._touches.search(market, self.now - 1)
         if columns.pair in self._feeds:
             self._feeds[columns.pair].look()
         self._ahead.drop()
@@ -187,14 +179,10 @@ class Kernel:
         """Submit a bot's request. It arrives once the latency model's order and feed delays have elapsed."""
         now = max(now, self.now)
         owner = self._ledger.accounts[account]
-        key = 0
-        if self._is_constant:
-            arrives = now + self._order_ns
-        else:
-            key = self._keys.key_of(owner, request)
-            latency, by_kind = self._latency, self._by_kind
-            way = latency.order_ns(key) if by_kind is None else by_kind.request_ns(request.endpoint, key)
-            arrives = now + way + latency.feed_ns(key)
+        way, key = self._delays.order_ns, 0
+        if not self._delays.is_constant:
+            way, key = self._delays.of_request(owner, request)
+        arrives = now + way
         self._sent += 1
         heapq.heappush(self._arrivals, (arrives, self._sent, owner, request, now, key))
         self.is_calm = False
@@ -223,54 +211,15 @@ class Kernel:
         known = due[0][0] if due else None
         news = at
         if at is not None and self._runs_ahead and (known is None or at < known) and (self._busy or self._arrivals):
-            news = at + self._answer_ns  # news for an account
+            news = at + self._delays.answer_ns  # news for an account
             account = self._only_account
             if self._feeds or self._has_books or account is None or len(account.open) + len(self._arrivals) > 1:
-                shown = self._shown_at(at)  # the first public news
+                # the first public news
+                shown = first_shown(at, self._busy.values(), self._arrivals, self.markets.by_name, self._feeds.values())
                 if shown is not None and shown < news:
                     news = shown
         self.next_news = known if known is not None and (news is None or known < news) else news
         self.is_news_known = True
-
-    def _shown_at(self, at: Nanos) -> Nanos | None:
-        """Return the earliest time, from ``at`` on, at which our orders can appear in public data, or None if no
-        pending event will show them.
-
-        A book shows our orders at its next publication. A trade shows an order that takes liquidity: one that arrives
-        on a tape with books and is not post-only, a triggered stop, or one of our orders that matches another.
-        """
-        earliest: Nanos | None = None
-        buys = sells = False
-        for market in self._busy.values():
-            if market.stops:
-                return at
-            if market.books is None:
-                buys = buys or bool(market.buys)
-                sells = sells or bool(market.sells)
-                for order in market.waiting:
-                    buys, sells = buys or order.is_buy, sells or not order.is_buy
-        for arrives, _, _, request, _, _ in self._arrivals:
-            if type(request) is CreateOrder:
-                new = request.order
-                met = self.markets.by_name.get(new.pair)
-                if met is None or met.books is None:
-                    buys, sells = buys or new.side is BUY, sells or new.side is not BUY
-                    may_take = new.type is STOP_LIMIT
-                else:
-                    may_take = not (new.post_only and new.type is LIMIT)
-            else:
-                may_take = type(request) is CreateBatch
-            if may_take and (earliest is None or arrives < earliest):
-                earliest = arrives
-        if buys and sells:
-            return at
-        for feed in self._feeds.values():
-            shows = max(at, feed.open_at)
-            if feed.due is not None and feed.due < shows:
-                shows = feed.due
-            if earliest is None or shows < earliest:
-                earliest = shows
-        return earliest
 
     def _next_event(self) -> Nanos | None:
         """Return when the next event happens, which may be earlier than when it becomes known."""
@@ -281,32 +230,11 @@ class Kernel:
             at = feed.due
             if at is not None and (earliest is None or at < earliest):
                 earliest = at
-        touched: Nanos | None = None
-        for market in self._busy.values():
-            at = self._touched_at(market, earliest)
-            if at is not None and (touched is None or at < touched):
-                touched = at
+        touched = self._touches.next_touch(earliest) if self._busy else None
         self._touched = touched
         if touched is not None and (earliest is None or touched < earliest):
             earliest = touched
         return self.now if earliest is not None and earliest < self.now else earliest
-
-    def _touched_at(self, market: VenueMarket, until: Nanos | None) -> Nanos | None:
-        """Return when the recorded market may next touch an order. If that is after ``until``, any time after ``until``
-        may be returned.
-        """
-        if market.candles is not None:
-            touch = market.candles.next_touch(until)
-            opens_at = self.matcher.opens_at(market) if market.waiting else None
-            if touch is None:
-                return opens_at
-            return touch if opens_at is None or touch < opens_at else opens_at
-        earliest = market.books.next_touch(until) if market.books is not None else None
-        if market.trades is not None:
-            touch = market.trades.next_touch(until)
-            if touch is not None and (earliest is None or touch < earliest):
-                earliest = touch
-        return earliest
 
     # -- many books at once -------------------------------------------------------------------------------------------
 
@@ -331,10 +259,9 @@ class Kernel:
         known.
         """
         until, due = ahead.until, self._outbox.due
-        last = ahead.times[-1]
-        others = [self._arrivals[0][0] if self._arrivals else None, due[0][0] if due else None]
-        others += [self._touched_at(market, last) for market in self._busy.values()]
-        for at in others:
+        arrives = self._arrivals[0][0] if self._arrivals else None
+        known = due[0][0] if due else None
+        for at in (arrives, known, self._touches.next_touch(ahead.times[-1])):
             if at is not None and (until is None or at < until):
                 until = at
         return until
@@ -388,7 +315,7 @@ class Kernel:
                 while self._arrivals and self._arrivals[0][0] <= at:
                     self._work(heapq.heappop(self._arrivals), at)
                 for market in self._unsearched:
-                    self._search(market, at)
+                    self._touches.search(market, at)
                 self._unsearched.clear()
             at = self._next_event()
         if to_news:
@@ -420,7 +347,7 @@ class Kernel:
             event = matcher.on_opens(market, now) if market.waiting else None
             if event is not None:
                 self._follow(market, event)
-                self._search(market, now)
+                self._touches.search(market, now)
                 if event.news:
                     self._tell(event)
         for market in busy:
@@ -439,7 +366,7 @@ class Kernel:
             if arrival[1] > self._sent_before_pause:
                 self._work(arrival, now)
         for market in self._unsearched:
-            self._search(market, now)
+            self._touches.search(market, now)
         self._unsearched.clear()
         for market in self.markets.sorted:
             market.before_trades = False
@@ -463,7 +390,7 @@ class Kernel:
             stream.scanned, stream.touch_row = row + 1, -1  # the search continues after this row
             if market.stops or market.prints or (market.changed and self._feeds):
                 self._follow(market, event)
-            self._search(market, now, row + 1 if stream is market.trades else None)
+            self._touches.search(market, now, row + 1 if stream is market.trades else None)
             self._tell(event)
             if stream.is_idle:
                 return
@@ -482,37 +409,6 @@ class Kernel:
             prints = [Publication(now, None, trade) for trade in prints_of(market, market.pair, now)]
             self._outbox.put((now, TRADES, market.pair, self._outbox.number(), prints))
 
-    def _search(self, market: VenueMarket, now: Nanos, trades_from: int | None = None) -> None:
-        """Search for rows after ``now`` (and trades from ``trades_from`` on) that can touch a market's orders."""
-        buys, sells = market.buys, market.sells
-        if not (buys or sells or market.stops or market.waiting):
-            if market.pair in self._busy:
-                del self._busy[market.pair]
-                market.searched = NO_BOUNDS
-                for stream in (market.candles, market.trades, market.books):
-                    if stream is not None:
-                        stream.bounds, stream.is_idle = NO_BOUNDS, True
-            return
-        if market.pair not in self._busy:
-            self._busy[market.pair] = market
-            if len(self._busy) > 1:
-                self._busy = dict(sorted(self._busy.items()))
-        buy = buys[0].price_ticks if buys else NEVER_DOWN
-        sell = sells[0].price_ticks if sells else NEVER_UP
-        bounds = market.bounds(buy, sell) if market.stops or market.waiting else Bounds(buy, sell)
-        if bounds == market.searched:
-            return
-        market.searched = bounds
-        if market.candles is not None:
-            market.candles.watch(bounds, now)
-        else:
-            if market.trades is not None:
-                if trades_from is None and market.before_trades:
-                    trades_from = market.trade_position(now)
-                market.trades.watch(bounds, now, trades_from)
-            if market.books is not None:
-                market.books.watch(bounds.of_book() if market.stops or market.waiting else bounds, now)
-
     def _books(self, now: Nanos) -> bool:
         """Publish the books that are due. Return whether any were published."""
         published = False
@@ -525,7 +421,7 @@ class Kernel:
                     published = self.is_calm = True
         return published
 
-    def _work(self, arrival: _Arrival, now: Nanos) -> None:
+    def _work(self, arrival: Arrival, now: Nanos) -> None:
         _, _, account, request, sent, key = arrival
         news = AccountChange(key, request.endpoint)
         event = VenueEvent(now, None, {account: news})
@@ -549,14 +445,10 @@ class Kernel:
     def _tell(self, event: VenueEvent) -> None:
         """Publish an event's results: the answer, then executions, orders and balances as one event."""
         self.is_calm = False
+        delays = self._delays
         for account, news in event.news.items():
             at = event.time
-            if self._is_constant:
-                at += self._answer_ns
-            elif self._by_kind is not None:
-                at += self._by_kind.news_ns(news.endpoint, news.key)
-            else:
-                at += self._latency.answer_ns(news.key)
+            at += delays.answer_ns if delays.is_constant else delays.of_news(news.endpoint, news.key)
             if at < account.known_at:
                 at = account.known_at
             account.known_at = at

@@ -240,7 +240,7 @@ EXITS: tuple[tuple[FunctionType, str, str, int], ...] = (
     (Driver._rows, "earliest(books.until, wake)", "books.until", 3),
     (Kernel._quiet_until, "self._arrivals[0][0] if self._arrivals else None", "None", 2),
     (Kernel._quiet_until, "due[0][0] if due else None", "None", 12),
-    (Kernel._quiet_until, "self._touched_at(market, last)", "None", 2),
+    (Kernel._quiet_until, "self._touches.next_touch(ahead.times[-1])", "None", 2),
     (Kernel.books_ahead, "not (self._is_instant and len(self._feeds) > 1)", "True", 56),
     (Kernel._note_books, "self._is_instant and", "False and", 43),
     (Kernel._note_books, "self._ahead.is_latest() and", "", 3),
