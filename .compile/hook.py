@@ -64,6 +64,7 @@ MODULES = """
     botkit/engine/strategy/untold.py
     botkit/model/money.py
     botkit/model/orders.py
+    botkit/sim/account_news.py
     botkit/sim/candles.py
     botkit/sim/delays.py
     botkit/sim/desk.py
@@ -74,9 +75,11 @@ MODULES = """
     botkit/sim/matching.py
     botkit/sim/new_orders.py
     botkit/sim/order.py
+    botkit/sim/public_news.py
     botkit/sim/publish.py
     botkit/sim/streams.py
     botkit/sim/touches.py
+    botkit/sim/touching_rows.py
     botkit/sim/venue_limits.py
     botkit/sim/venue_markets.py
     botkit/sim/visibility.py

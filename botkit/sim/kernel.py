@@ -13,19 +13,19 @@ response can then trade against these trades.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.columns import MarketColumns, TradeColumns
-from botkit.model.events import BalanceReport, OrderBook, OrderReport, TradeReport
+from botkit.model.events import OrderBook, OrderReport, TradeReport
 from botkit.model.extension import LatencyModel, QueueModel
 from botkit.model.limits import LimitTable
 from botkit.model.pairs import Pair
 from botkit.model.published_books import PublishedBooks
 from botkit.model.requests import Answer, Ending, Request
+from botkit.sim.account_news import AccountNews
 from botkit.sim.account_setup import AccountSetup
 from botkit.sim.assumptions import assumptions_of
-from botkit.sim.book_feed import BookFeed
 from botkit.sim.books_ahead import BooksAhead
 from botkit.sim.candles import CandleMatcher
 from botkit.sim.delays import Arrival, Delays
@@ -36,10 +36,11 @@ from botkit.sim.market import VenueMarket
 from botkit.sim.new_orders import NewOrders
 from botkit.sim.order import Account
 from botkit.sim.order_numbers import OrderNumbers
-from botkit.sim.publication import AccountEvent, Publication
-from botkit.sim.publish import ACCOUNT_EVENTS, BOOKS, TRADES, Deliveries, prints_of
-from botkit.sim.streams import BookStream, CandleStream, TradeStream
+from botkit.sim.public_news import PublicNews
+from botkit.sim.publication import Publication
+from botkit.sim.publish import Deliveries
 from botkit.sim.touches import Touches
+from botkit.sim.touching_rows import TouchingRows
 from botkit.sim.venue_event import AccountChange, VenueEvent
 from botkit.sim.venue_limits import VenueLimits
 from botkit.sim.venue_markets import VenueMarkets
@@ -83,7 +84,6 @@ class Kernel:
         self._latency = latency
         self._delays = Delays(latency)
         self._queue = queue
-        self._cadence: Nanos = book_cadence_ms * NS_PER_MS
         self._slippage_e8 = slippage_e8
         self._max_book_age_s = max_book_age_s
         self._keep_candles = keep_candles
@@ -94,14 +94,18 @@ class Kernel:
         #: markets in which requests with the current timestamp have changed something
         self._unsearched: list[VenueMarket] = []
         self._touches = Touches(self.matcher)
-        self._busy = self._touches.busy  # markets with open orders, by pair name
-        self._feeds: dict[str, BookFeed] = {}
+        self._busy = self._touches.busy
+        self._outbox = Deliveries()
+        self._ahead = BooksAhead()
+        self._accounts = AccountNews(self._delays, self._outbox)
+        self._public = PublicNews(self._outbox, self.matcher, self._ahead, book_cadence_ms * NS_PER_MS)
+        self._feeds = self._public.feeds
+        self._rows = TouchingRows(self._touches, self.matcher, self._public, self._accounts)
         #: number of requests by endpoint, and number of requests refused because a window was full
         self.limits = VenueLimits(limits)
         self._arrivals: list[Arrival] = []
         self._sent = 0
         self._new_orders = NewOrders(ids, seed)
-        self._outbox = Deliveries()
         #: nothing becomes known to any account before this time. A driver may run its bot up to this time before it
         #: calls `advance`, because any request that the bot sends until then arrives after all events that the bot has
         #: not yet received
@@ -119,7 +123,6 @@ class Kernel:
         self._paused_at: Nanos | None = None  # set between simultaneous books and trades
         self._traded_at: Nanos | None = None  # the latest timestamp whose trades have been processed
         self._sent_before_pause = 0
-        self._ahead = BooksAhead()
         #: True if nothing has happened since the last book, so that `books_ahead` may return further books
         self.is_calm = False
         self._desk = Desk(
@@ -163,15 +166,7 @@ class Kernel:
         ``is_wire`` means that the books were recorded from the wire, so they are published at their receipt times and
         never thinned.
         """
-        feed = self._feeds.get(pair)
-        if feed is None:
-            market = self.markets.of(pair)
-            market.changed = False  # without a feed, this flag was never cleared
-            feed = BookFeed(market, depth, self._cadence, self.now, is_wire=is_wire)
-            self._feeds[pair] = feed
-            self._feeds = dict(sorted(self._feeds.items()))
-        else:
-            feed.deepen(depth, self.now)
+        self._public.open_feed(self.markets.of(pair), depth, self.now, is_wire=is_wire)
         self._ahead.drop()
         self._look_ahead()
 
@@ -295,21 +290,25 @@ class Kernel:
             self.now = at
             if self._paused_at is None:
                 is_touched = self._touched is not None and self._touched <= at
-                if is_touched and not self._is_trades_only:
-                    self._candles_and_books(at)
-                if self._feeds and self._books(at) and pause and self._is_instant and self._traded_at != at:
-                    self._paused_at, self._sent_before_pause = at, self._sent
-                    self._next = at
-                    self.is_news_known = False
-                    return outbox.until(at)
+                if is_touched and not self._is_trades_only and self._rows.bars_and_books(at):
+                    self.is_calm = False
+                if self._feeds and self._public.publish_due(at):
+                    self.is_calm = True
+                    if pause and self._is_instant and self._traded_at != at:
+                        self._paused_at, self._sent_before_pause = at, self._sent
+                        self._next = at
+                        self.is_news_known = False
+                        return outbox.until(at)
             else:
                 self._paused_at = None
                 self._arrive_before_trades(at)
                 is_touched = True  # orders that have just arrived may be touched as well
             if is_touched:  # the recorded trades with this timestamp
                 for market in list(self._busy.values()):
-                    if market.trades is not None:
-                        self._rows_of(market, market.trades, self.matcher.on_trade, at)
+                    if market.trades is not None and self._rows.process(
+                        market, market.trades, self.matcher.on_trade, at
+                    ):
+                        self.is_calm = False
             self._traded_at = at
             if self._arrivals and self._arrivals[0][0] <= at:
                 while self._arrivals and self._arrivals[0][0] <= at:
@@ -335,25 +334,6 @@ class Kernel:
 
     # -- one moment -----------------------------------------------------------------------------------------------
 
-    def _candles_and_books(self, now: Nanos) -> None:
-        """Process the recorded rows with this timestamp that come before trades: the bars of all pairs, then the
-        books.
-        """
-        busy, matcher = list(self._busy.values()), self.matcher
-        for market in busy:
-            if market.candles is None:
-                continue
-            self._rows_of(market, market.candles, matcher.on_bar, now)
-            event = matcher.on_opens(market, now) if market.waiting else None
-            if event is not None:
-                self._follow(market, event)
-                self._touches.search(market, now)
-                if event.news:
-                    self._tell(event)
-        for market in busy:
-            if market.books is not None:
-                self._rows_of(market, market.books, matcher.on_book, now)
-
     def _arrive_before_trades(self, now: Nanos) -> None:
         """Process the orders that were sent in response to the books with this timestamp. Orders sent before these
         books are left for later processing.
@@ -373,55 +353,8 @@ class Kernel:
         for arrival in earlier:
             heapq.heappush(self._arrivals, arrival)
 
-    def _rows_of(
-        self,
-        market: VenueMarket,
-        stream: BookStream | TradeStream | CandleStream,
-        work: Callable[[VenueMarket, int, VenueEvent], None],
-        now: Nanos,
-    ) -> None:
-        while True:
-            touch = stream.next_touch(now)
-            if touch is None or touch > now:
-                return
-            row = stream.touch_row
-            event = VenueEvent(now, trade_row=row if stream is market.trades else None)
-            work(market, row, event)
-            stream.scanned, stream.touch_row = row + 1, -1  # the search continues after this row
-            if market.stops or market.prints or (market.changed and self._feeds):
-                self._follow(market, event)
-            self._touches.search(market, now, row + 1 if stream is market.trades else None)
-            self._tell(event)
-            if stream.is_idle:
-                return
-
-    def _follow(self, market: VenueMarket, event: VenueEvent) -> None:
-        """Publish our public trades in a changed market. These trades may trigger stops."""
-        now = event.time
-        if market.stops and market.prints:
-            self.matcher.trigger_by_prints(market, event)
-        if market.changed:
-            market.changed = False
-            feed = self._feeds.get(market.pair)
-            if feed is not None and feed.changed_at is None:
-                feed.note_change(now)
-        if market.prints:
-            prints = [Publication(now, None, trade) for trade in prints_of(market, market.pair, now)]
-            self._outbox.put((now, TRADES, market.pair, self._outbox.number(), prints))
-
-    def _books(self, now: Nanos) -> bool:
-        """Publish the books that are due. Return whether any were published."""
-        published = False
-        for name, feed in self._feeds.items():
-            if feed.due is not None and feed.due <= now:
-                book = feed.publish(now)
-                self._ahead.drop()
-                if book is not None:
-                    self._outbox.put((now, BOOKS, name, self._outbox.number(), [Publication(now, None, book)]))
-                    published = self.is_calm = True
-        return published
-
     def _work(self, arrival: Arrival, now: Nanos) -> None:
+        """Process a request that has arrived: refuse or execute it, then publish the results."""
         _, _, account, request, sent, key = arrival
         news = AccountChange(key, request.endpoint)
         event = VenueEvent(now, None, {account: news})
@@ -436,37 +369,12 @@ class Kernel:
             touched = ()
         news.answer = answer
         for market in touched:
-            if market.stops or market.prints or (market.changed and self._feeds):
-                self._follow(market, event)
+            if market.prints or (market.changed and self._feeds):
+                self._public.follow(market, event)
             if market not in self._unsearched:
                 self._unsearched.append(market)
-        self._tell(event)
-
-    def _tell(self, event: VenueEvent) -> None:
-        """Publish an event's results: the answer, then executions, orders and balances as one event."""
+        self._accounts.tell(event)
         self.is_calm = False
-        delays = self._delays
-        for account, news in event.news.items():
-            at = event.time
-            at += delays.answer_ns if delays.is_constant else delays.of_news(news.endpoint, news.key)
-            if at < account.known_at:
-                at = account.known_at
-            account.known_at = at
-            name = account.name
-            told = [] if news.answer is None else [Publication(at, name, news.answer)]
-            if news.orders or news.currencies:  # an execution also changes its order
-                events: list[AccountEvent] = [*news.trades]
-                for order in news.orders.values():
-                    events.append(order.report())
-                if news.currencies:
-                    total, locked = account.total, account.locked
-                    balances: dict[str, tuple[int, int]] = {}
-                    for currency in news.currencies:
-                        units = total.get(currency, 0)
-                        balances[currency] = units, units - locked.get(currency, 0)
-                    events.append(BalanceReport(balances))
-                told.append(Publication(at, name, tuple(events), event.time))
-            self._outbox.put((at, ACCOUNT_EVENTS, "", self._outbox.number(), told))
 
     # -- for the emulator and tests ----------------------------------------------------------------------------------
 
@@ -498,7 +406,8 @@ class Kernel:
         event = VenueEvent(self.now)
         event.news[owner] = AccountChange(self._new_orders.rank)
         self._ledger.transfer(owner, currency, units, event)
-        self._tell(event)
+        self._accounts.tell(event)
+        self.is_calm = False
         self._look_ahead()
 
     def forget_before(self, time: Nanos) -> None:

@@ -33,6 +33,7 @@ from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Optimistic, Pessimistic, Queue
 from botkit.sim.kernel import Kernel
 from botkit.sim.latency import Constant
+from botkit.sim.public_news import PublicNews
 from botkit.tape.feed import Slice
 from tests.engine_world import BTC, ETH, PAIRS, T0, UNIT, Bot, Listener, S
 from tests.plain_form import replaces_code
@@ -245,7 +246,7 @@ EXITS: tuple[tuple[FunctionType, str, str, int], ...] = (
     (Kernel._note_books, "self._is_instant and", "False and", 43),
     (Kernel._note_books, "self._ahead.is_latest() and", "", 3),
     (Kernel.load, "self._ahead.drop()", "pass", 102),
-    (Kernel._books, "self._ahead.drop()", "pass", 2),
+    (PublicNews.publish_due, "self._ahead.drop()", "pass", 2),
     (BookFeed.ahead, "or self.changed_at is not None", "", 74),
     (BookFeed.ahead, "or market.taken", "", 17),
     (BookFeed.ahead, "or not self._is_exact()", "", 2),
