@@ -7,8 +7,8 @@
 * venue_limits: the exchange's own counting of requests (429)
 * order, ledger: the exchange's orders; balances, locks, fees, and the check that no unit is lost
 * streams: recorded columns, loaded in chunks, and the search for the next row that can touch an order
-* market, venue_markets: one pair with its streams, our orders in it, and the amounts they took from recorded levels; all
-  pairs
+* market: one pair with its streams, our orders in it, and the amounts they took from recorded levels
+* venue_markets: the markets of all pairs
 * touches, touching_rows: when a recorded row touches an order next; working off the rows that do
 * matching: fills against recorded books and trades, and between accounts
 * candles: fills on candle-only tapes
