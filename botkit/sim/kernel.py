@@ -94,7 +94,7 @@ class Kernel:
         #: markets in which requests with the current timestamp have changed something
         self._unsearched: list[VenueMarket] = []
         self._touches = Touches(self.matcher)
-        self._busy = self._touches.busy
+        self._busy = self._touches.busy  # this and `_feeds` are read for every event, which saves an attribute
         self._outbox = Deliveries()
         self._ahead = BooksAhead()
         self._accounts = AccountNews(self._delays, self._outbox)
