@@ -64,17 +64,25 @@ MODULES = """
     botkit/engine/strategy/untold.py
     botkit/model/money.py
     botkit/model/orders.py
+    botkit/sim/account_news.py
     botkit/sim/candles.py
+    botkit/sim/delays.py
     botkit/sim/desk.py
     botkit/sim/draws.py
     botkit/sim/kernel.py
     botkit/sim/ledger.py
     botkit/sim/market.py
     botkit/sim/matching.py
+    botkit/sim/new_orders.py
     botkit/sim/order.py
+    botkit/sim/public_news.py
     botkit/sim/publish.py
     botkit/sim/streams.py
+    botkit/sim/touches.py
+    botkit/sim/touching_rows.py
     botkit/sim/venue_limits.py
+    botkit/sim/venue_markets.py
+    botkit/sim/visibility.py
 """
 #: the generated module that holds the hashes of the sources; it exists only in compiled form
 SOURCES_MODULE = "botkit/_compiled_sources.py"

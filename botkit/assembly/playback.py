@@ -47,7 +47,7 @@ class _Simulated:
     def __init__(self, kernel: Kernel, account: str, pairs: Sequence[Pair]) -> None:
         self._kernel = kernel
         self._account = account
-        self._markets = [kernel.market(pair) for pair in pairs]
+        self._markets = [kernel.markets.of(pair) for pair in pairs]
 
     def to(self, before: Nanos) -> None:
         """Advance the simulation to just before a given time. No event may reach the bot before that time, because such

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from botkit.model.clock import Nanos
-from botkit.model.events import Candle, OrderBook
+from botkit.model.events import Candle
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import LIMIT, STOP_LIMIT
-from botkit.model.pairs import Pair
 from botkit.model.requests import (
     Answer,
     AnswerBody,
@@ -32,47 +31,34 @@ from botkit.model.requests import (
     Request,
 )
 from botkit.sim.candles import CandleMatcher
-from botkit.sim.history import CandleHistory, held_candles
+from botkit.sim.history import held_candles
 from botkit.sim.ledger import Ledger
 from botkit.sim.market import VenueMarket
+from botkit.sim.new_orders import NewOrders
 from botkit.sim.order import CANCELLED, Account, VenueOrder
 from botkit.sim.rules import BAD_BODY, BAD_TYPE, BATCH_MAX, UNKNOWN_ORDER, balance_refusal, entry_refusal, lock_of
 from botkit.sim.venue_event import VenueEvent
+from botkit.sim.venue_markets import VenueMarkets
 
 _OK: Final = Ending.OK
 
 Handled: TypeAlias = tuple[Answer, tuple[VenueMarket, ...]]
 
 
-class Floor(Protocol):
-    """The part of the exchange (`botkit.sim.kernel.Kernel`) that the desk needs."""
-
-    pairs: dict[str, Pair]
-    #: the markets in use
-    markets: dict[str, VenueMarket]
-
-    def market(self, name: str, /) -> VenueMarket:
-        """Return a pair's market."""
-        ...
-
-    def new_order(self, account: Account, new: OrderSpec, lock_units: int, sent: Nanos, now: Nanos, /) -> VenueOrder:
-        """Return a new order with an id and a rank, not yet placed in a market."""
-        ...
-
-    def book(self, pair: Pair, depth: int, /) -> OrderBook:
-        """Return a pair's current book."""
-        ...
-
-    def candle_history(self, pair: Pair, /) -> CandleHistory:
-        """Return the pair's candles up to now."""
-        ...
-
-
 class Desk:
     """Answers requests. The second part of each result lists the markets in which orders changed."""
 
-    def __init__(self, floor: Floor, ledger: Ledger, matcher: CandleMatcher, *, batch_all_or_nothing: bool) -> None:
-        self._floor = floor
+    def __init__(
+        self,
+        markets: VenueMarkets,
+        new_orders: NewOrders,
+        ledger: Ledger,
+        matcher: CandleMatcher,
+        *,
+        batch_all_or_nothing: bool,
+    ) -> None:
+        self._markets = markets
+        self._new_orders = new_orders
         self._ledger = ledger
         self._matcher = matcher
         self._all_or_nothing = batch_all_or_nothing
@@ -89,7 +75,7 @@ class Desk:
 
     def _create(self, account: Account, request: CreateOrder, event: VenueEvent, sent: Nanos) -> Handled:
         new = request.order
-        refusal = entry_refusal(new, self._floor.pairs, account)
+        refusal = entry_refusal(new, self._markets.pairs, account)
         if refusal is None:
             currency, units = lock_of(new)
             available = account.total.get(currency, 0) - account.locked.get(currency, 0)
@@ -97,9 +83,9 @@ class Desk:
                 refusal = balance_refusal(currency, units, available)
         if refusal is not None:
             return refused(request.id, refusal), ()
-        order = self._floor.new_order(account, new, units, sent, event.time)
+        order = self._new_orders.make(account, new, units, sent, event.time)
         self._ledger.open(order, event)
-        market = self._floor.markets.get(new.pair) or self._floor.market(new.pair)
+        market = self._markets.by_name.get(new.pair) or self._markets.of(new.pair)
         if order.type is STOP_LIMIT:
             self._enter_stop(order, market, event)
         elif market.candles is not None:
@@ -126,7 +112,7 @@ class Desk:
             refusal: str | None = BAD_TYPE
             currency, units = "", 0
             if new.type is not STOP_LIMIT:
-                refusal = entry_refusal(new, self._floor.pairs, account, queued.get(new.pair, 0))
+                refusal = entry_refusal(new, self._markets.pairs, account, queued.get(new.pair, 0))
             if refusal is None:
                 currency, units = lock_of(new)
                 refusal = balance_refusal(currency, units, account.available(currency) - spent.get(currency, 0))
@@ -137,14 +123,13 @@ class Desk:
                     queued[new.pair] = queued.get(new.pair, 0) + 1
             elif self._all_or_nothing:
                 return refused(request.id, refusal), ()
-        floor = self._floor
-        orders = [floor.new_order(account, new, units, sent, event.time) for new, units in accepted]
+        orders = [self._new_orders.make(account, new, units, sent, event.time) for new, units in accepted]
         # lock funds for all orders first, because a fee in BITO must not use funds that a later order has locked
         for order in orders:
             self._ledger.open(order, event)
         markets: dict[str, VenueMarket] = {}
         for order in orders:
-            market = markets[order.pair] = floor.market(order.pair)
+            market = markets[order.pair] = self._markets.of(order.pair)
             self._matcher.enter(order, market, event)  # a batch never contains stops
         acks = tuple(OrderAck(order.order_id, order.new.client_id or None) for order in orders)
         return granted(request.id, acks), tuple(markets.values())
@@ -155,7 +140,7 @@ class Desk:
         order = account.open.get(request.order_id)
         if order is None or order.pair != request.pair:
             return refused(request.id, UNKNOWN_ORDER), ()
-        market = self._floor.markets[order.pair]
+        market = self._markets.by_name[order.pair]
         market.remove(order)
         self._ledger.close(order, event, CANCELLED)
         ack = CancelAck(((str(order.pair), order.order_id),))
@@ -176,7 +161,7 @@ class Desk:
         markets: dict[str, VenueMarket] = {}
         cancelled = []
         for order in dict.fromkeys(orders):
-            market = markets[order.pair] = self._floor.market(order.pair)
+            market = markets[order.pair] = self._markets.of(order.pair)
             market.remove(order)
             self._ledger.close(order, event, CANCELLED)
             cancelled.append((str(order.pair), order.order_id))
@@ -205,7 +190,7 @@ class Desk:
             case GetBalances():
                 body = account.balances()
             case GetBook():
-                body = self._floor.book(request.pair, request.depth)
+                body = self._markets.book(request.pair, request.depth, now)
             case GetCandles():
                 body = self._candles(request, now)
             case _:
@@ -213,10 +198,10 @@ class Desk:
         return granted(request.id, body)
 
     def _candles(self, request: GetCandles, now: Nanos) -> tuple[Candle, ...]:
-        market = self._floor.market(request.pair)
+        market = self._markets.of(request.pair)
         if market.candles is not None:
             return held_candles(market.pair, market.candles, request.resolution, request.start, request.end, now)
-        return self._floor.candle_history(market.pair).candles(request.resolution, request.start, request.end, now)
+        return self._markets.candles(market, now).candles(request.resolution, request.start, request.end, now)
 
 
 def granted(request_id: int, body: AnswerBody) -> Answer:

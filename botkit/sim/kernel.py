@@ -13,45 +13,41 @@ response can then trade against these trades.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from collections.abc import Mapping
 
-from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
+from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.columns import MarketColumns, TradeColumns
-from botkit.model.events import BalanceReport, OrderBook, OrderReport, TradeReport
-from botkit.model.extension import LatencyByKind, LatencyModel, QueueModel
+from botkit.model.events import OrderBook, OrderReport, TradeReport
+from botkit.model.extension import LatencyModel, QueueModel
 from botkit.model.limits import LimitTable
-from botkit.model.order_spec import OrderSpec
-from botkit.model.orders import BUY, LIMIT, STOP_LIMIT
 from botkit.model.pairs import Pair
 from botkit.model.published_books import PublishedBooks
-from botkit.model.requests import Answer, CreateBatch, CreateOrder, Ending, Request
+from botkit.model.requests import Answer, Ending, Request
+from botkit.sim.account_news import AccountNews
 from botkit.sim.account_setup import AccountSetup
-from botkit.sim.book_feed import BookFeed, book_event, compose
+from botkit.sim.assumptions import assumptions_of
 from botkit.sim.books_ahead import BooksAhead
-from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, NO_BOUNDS, Bounds
-from botkit.sim.candles import CANDLE_ASSUMPTIONS, CandleMatcher
+from botkit.sim.candles import CandleMatcher
+from botkit.sim.delays import Arrival, Delays
 from botkit.sim.desk import Desk
-from botkit.sim.draws import keyed, mix
 from botkit.sim.history import CandleHistory
 from botkit.sim.ledger import Ledger
 from botkit.sim.market import VenueMarket
-from botkit.sim.matching import BOOK_ASSUMPTIONS, STOP_ASSUMPTION, TRADE_ASSUMPTIONS
-from botkit.sim.order import Account, VenueOrder
+from botkit.sim.new_orders import NewOrders
+from botkit.sim.order import Account
 from botkit.sim.order_numbers import OrderNumbers
-from botkit.sim.publication import AccountEvent, Publication
-from botkit.sim.publish import ACCOUNT_EVENTS, BOOKS, TRADES, Deliveries, prints_of
-from botkit.sim.request_keys import RequestKeys
-from botkit.sim.streams import BookStream, CandleStream, TradeStream
+from botkit.sim.public_news import PublicNews
+from botkit.sim.publication import Publication
+from botkit.sim.publish import Deliveries
+from botkit.sim.touches import Touches
+from botkit.sim.touching_rows import TouchingRows
 from botkit.sim.venue_event import AccountChange, VenueEvent
 from botkit.sim.venue_limits import VenueLimits
+from botkit.sim.venue_markets import VenueMarkets
+from botkit.sim.visibility import first_shown
 
 __all__ = ["AccountSetup", "Kernel", "Publication"]
 
-#: arrival time, number, account, request, time sent, and latency key
-_Arrival: TypeAlias = tuple[Nanos, int, Account, Request, Nanos, int]
-
-_ORDER_IDS = 7  # the kind of draw, passed to `keyed`
 TOO_MANY = "Too Many Requests"  # assumed: the exchange's wording is undocumented
 
 
@@ -82,39 +78,34 @@ class Kernel:
         discount_currency: str = "",
         ids: set[int] | OrderNumbers | None = None,
     ) -> None:
-        self.pairs = dict(pairs)
+        self.markets = VenueMarkets(pairs, max_book_age_s)
+        self.pairs = self.markets.pairs
         self.now: Nanos = 0
         self._latency = latency
-        self._by_kind = latency if isinstance(latency, LatencyByKind) else None
-        #: a model may declare that it makes no draws; it is then called only once
-        self._is_constant = bool(getattr(latency, "is_constant", False))
-        self._order_ns: Nanos = latency.order_ns(0) + latency.feed_ns(0)
-        self._answer_ns: Nanos = latency.answer_ns(0)
+        self._delays = Delays(latency)
         self._queue = queue
-        self._cadence: Nanos = book_cadence_ms * NS_PER_MS
         self._slippage_e8 = slippage_e8
         self._max_book_age_s = max_book_age_s
         self._keep_candles = keep_candles
         self._ledger = Ledger(
-            accounts, self.pairs, self._last_ticks, volume_currency=volume_currency, discount_currency=discount_currency
+            accounts, self.pairs, self.last_price, volume_currency=volume_currency, discount_currency=discount_currency
         )
         self.matcher = CandleMatcher(self._ledger, queue, slippage_e8)
-        self.markets: dict[str, VenueMarket] = {}
         #: markets in which requests with the current timestamp have changed something
         self._unsearched: list[VenueMarket] = []
-        self._order: list[VenueMarket] = []  # sorted by pair name, which determines the order of simultaneous events
-        self._busy: dict[str, VenueMarket] = {}  # markets with open orders, by pair name
-        self._feeds: dict[str, BookFeed] = {}
-        self._histories: dict[str, CandleHistory] = {}
+        self._touches = Touches(self.matcher)
+        self._busy = self._touches.busy  # this and `_feeds` are read for every event, which saves an attribute
+        self._outbox = Deliveries()
+        self._ahead = BooksAhead()
+        self._accounts = AccountNews(self._delays, self._outbox)
+        self._public = PublicNews(self._outbox, self.matcher, self._ahead, book_cadence_ms * NS_PER_MS)
+        self._feeds = self._public.feeds
+        self._rows = TouchingRows(self._touches, self.matcher, self._public, self._accounts)
         #: number of requests by endpoint, and number of requests refused because a window was full
         self.limits = VenueLimits(limits)
-        self._arrivals: list[_Arrival] = []
+        self._arrivals: list[Arrival] = []
         self._sent = 0
-        self._keys = RequestKeys()
-        self._rank = 0
-        self._ids: set[int] | OrderNumbers = OrderNumbers() if ids is None else ids
-        self._id_seed = keyed(seed, _ORDER_IDS, 0)
-        self._outbox = Deliveries()
+        self._new_orders = NewOrders(ids, seed)
         #: nothing becomes known to any account before this time. A driver may run its bot up to this time before it
         #: calls `advance`, because any request that the bot sends until then arrives after all events that the bot has
         #: not yet received
@@ -123,8 +114,8 @@ class Kernel:
         self.is_news_known = True
         self._next: Nanos | None = None  # when the next event happens, which may be earlier than when it becomes known
         self._touched: Nanos | None = None  # when the recorded market may next touch an order
-        self._is_instant = not self._order_ns
-        #: True if the bot can run ahead: events become known `_answer_ns` after they happen, with many rows in between
+        self._is_instant = not self._delays.order_ns
+        #: True if the bot can run ahead: events become known `answer_ns` after they happen, with many rows in between
         self._runs_ahead = False
         self._has_books = False
         self._is_trades_only = True
@@ -132,21 +123,13 @@ class Kernel:
         self._paused_at: Nanos | None = None  # set between simultaneous books and trades
         self._traded_at: Nanos | None = None  # the latest timestamp whose trades have been processed
         self._sent_before_pause = 0
-        self._ahead = BooksAhead()
         #: True if nothing has happened since the last book, so that `books_ahead` may return further books
         self.is_calm = False
-        self._desk = Desk(self, self._ledger, self.matcher, batch_all_or_nothing=batch_all_or_nothing)
+        self._desk = Desk(
+            self.markets, self._new_orders, self._ledger, self.matcher, batch_all_or_nothing=batch_all_or_nothing
+        )
 
     # -- the recorded market --------------------------------------------------------------------------------------
-
-    def market(self, name: str) -> VenueMarket:
-        """Return the market of a pair. Raises KeyError for an unknown pair."""
-        market = self.markets.get(name)
-        if market is None:
-            age = None if self._max_book_age_s is None else self._max_book_age_s * NS_PER_S
-            market = self.markets[name] = VenueMarket(self.pairs[name], max_book_age_ns=age)
-            self._order = [self.markets[key] for key in sorted(self.markets)]
-        return market
 
     def load(self, columns: MarketColumns) -> None:
         """Append the next chunk of a recorded stream, and drop past rows. Always keep one chunk loaded ahead of the
@@ -155,41 +138,25 @@ class Kernel:
         Raises ValueError for rows older than the rows already loaded in the same stream, and for candles mixed with
         books or trades.
         """
-        market = self.market(columns.pair)
+        market = self.markets.of(columns.pair)
         self.matcher.settle_all(market, self.now)
         if self._keep_candles and market.trades is not None:
-            self._absorb(market)
+            self.markets.candles(market, self.now)
         before = market.trades, market.books, market.candles
         market.load(columns)
         self._has_books = self._has_books or market.books is not None
         self._is_trades_only = self._is_trades_only and isinstance(columns, TradeColumns)
         if market.candles is None:
-            self._runs_ahead = self._is_constant and self._answer_ns > 0 and not self._is_instant
+            self._runs_ahead = self._delays.is_constant and self._delays.answer_ns > 0 and not self._is_instant
         if market.pair in self._busy and before != (market.trades, market.books, market.candles):
             # orders are open, but the new stream has not been searched for rows that touch them, not even rows at the
             # current time
             market.searched = None
-            self._search(market, self.now - 1)
+            self._touches.search(market, self.now - 1)
         if columns.pair in self._feeds:
             self._feeds[columns.pair].look()
         self._ahead.drop()
         self._look_ahead()
-
-    def _absorb(self, market: VenueMarket) -> CandleHistory:
-        history = self._histories.get(market.pair)
-        if history is None:
-            history = self._histories[market.pair] = CandleHistory(market.pair)
-        if market.trades is not None:
-            history.absorb(market.trades, market.trades.position(self.now))
-        return history
-
-    def candle_history(self, pair: Pair) -> CandleHistory:
-        """Return the candles of past trades, up to now."""
-        return self._absorb(self.market(pair))
-
-    def _last_ticks(self, name: str) -> int | None:
-        market = self.markets.get(name)
-        return None if market is None else market.last_ticks(self.now)
 
     # -- for drivers --------------------------------------------------------------------------------------
 
@@ -199,15 +166,7 @@ class Kernel:
         ``is_wire`` means that the books were recorded from the wire, so they are published at their receipt times and
         never thinned.
         """
-        feed = self._feeds.get(pair)
-        if feed is None:
-            market = self.market(pair)
-            market.changed = False  # without a feed, this flag was never cleared
-            feed = BookFeed(market, depth, self._cadence, self.now, is_wire=is_wire)
-            self._feeds[pair] = feed
-            self._feeds = dict(sorted(self._feeds.items()))
-        else:
-            feed.deepen(depth, self.now)
+        self._public.open_feed(self.markets.of(pair), depth, self.now, is_wire=is_wire)
         self._ahead.drop()
         self._look_ahead()
 
@@ -215,14 +174,10 @@ class Kernel:
         """Submit a bot's request. It arrives once the latency model's order and feed delays have elapsed."""
         now = max(now, self.now)
         owner = self._ledger.accounts[account]
-        key = 0
-        if self._is_constant:
-            arrives = now + self._order_ns
-        else:
-            key = self._keys.key_of(owner, request)
-            latency, by_kind = self._latency, self._by_kind
-            way = latency.order_ns(key) if by_kind is None else by_kind.request_ns(request.endpoint, key)
-            arrives = now + way + latency.feed_ns(key)
+        way, key = self._delays.order_ns, 0
+        if not self._delays.is_constant:
+            way, key = self._delays.of_request(owner, request)
+        arrives = now + way
         self._sent += 1
         heapq.heappush(self._arrivals, (arrives, self._sent, owner, request, now, key))
         self.is_calm = False
@@ -251,54 +206,15 @@ class Kernel:
         known = due[0][0] if due else None
         news = at
         if at is not None and self._runs_ahead and (known is None or at < known) and (self._busy or self._arrivals):
-            news = at + self._answer_ns  # news for an account
+            news = at + self._delays.answer_ns  # news for an account
             account = self._only_account
             if self._feeds or self._has_books or account is None or len(account.open) + len(self._arrivals) > 1:
-                shown = self._shown_at(at)  # the first public news
+                # the first public news
+                shown = first_shown(at, self._busy.values(), self._arrivals, self.markets.by_name, self._feeds.values())
                 if shown is not None and shown < news:
                     news = shown
         self.next_news = known if known is not None and (news is None or known < news) else news
         self.is_news_known = True
-
-    def _shown_at(self, at: Nanos) -> Nanos | None:
-        """Return the earliest time, from ``at`` on, at which our orders can appear in public data, or None if no
-        pending event will show them.
-
-        A book shows our orders at its next publication. A trade shows an order that takes liquidity: one that arrives
-        on a tape with books and is not post-only, a triggered stop, or one of our orders that matches another.
-        """
-        earliest: Nanos | None = None
-        buys = sells = False
-        for market in self._busy.values():
-            if market.stops:
-                return at
-            if market.books is None:
-                buys = buys or bool(market.buys)
-                sells = sells or bool(market.sells)
-                for order in market.waiting:
-                    buys, sells = buys or order.is_buy, sells or not order.is_buy
-        for arrives, _, _, request, _, _ in self._arrivals:
-            if type(request) is CreateOrder:
-                new = request.order
-                met = self.markets.get(new.pair)
-                if met is None or met.books is None:
-                    buys, sells = buys or new.side is BUY, sells or new.side is not BUY
-                    may_take = new.type is STOP_LIMIT
-                else:
-                    may_take = not (new.post_only and new.type is LIMIT)
-            else:
-                may_take = type(request) is CreateBatch
-            if may_take and (earliest is None or arrives < earliest):
-                earliest = arrives
-        if buys and sells:
-            return at
-        for feed in self._feeds.values():
-            shows = max(at, feed.open_at)
-            if feed.due is not None and feed.due < shows:
-                shows = feed.due
-            if earliest is None or shows < earliest:
-                earliest = shows
-        return earliest
 
     def _next_event(self) -> Nanos | None:
         """Return when the next event happens, which may be earlier than when it becomes known."""
@@ -309,32 +225,11 @@ class Kernel:
             at = feed.due
             if at is not None and (earliest is None or at < earliest):
                 earliest = at
-        touched: Nanos | None = None
-        for market in self._busy.values():
-            at = self._touched_at(market, earliest)
-            if at is not None and (touched is None or at < touched):
-                touched = at
+        touched = self._touches.next_touch(earliest) if self._busy else None
         self._touched = touched
         if touched is not None and (earliest is None or touched < earliest):
             earliest = touched
         return self.now if earliest is not None and earliest < self.now else earliest
-
-    def _touched_at(self, market: VenueMarket, until: Nanos | None) -> Nanos | None:
-        """Return when the recorded market may next touch an order. If that is after ``until``, any time after ``until``
-        may be returned.
-        """
-        if market.candles is not None:
-            touch = market.candles.next_touch(until)
-            opens_at = self.matcher.opens_at(market) if market.waiting else None
-            if touch is None:
-                return opens_at
-            return touch if opens_at is None or touch < opens_at else opens_at
-        earliest = market.books.next_touch(until) if market.books is not None else None
-        if market.trades is not None:
-            touch = market.trades.next_touch(until)
-            if touch is not None and (earliest is None or touch < earliest):
-                earliest = touch
-        return earliest
 
     # -- many books at once -------------------------------------------------------------------------------------------
 
@@ -359,10 +254,9 @@ class Kernel:
         known.
         """
         until, due = ahead.until, self._outbox.due
-        last = ahead.times[-1]
-        others = [self._arrivals[0][0] if self._arrivals else None, due[0][0] if due else None]
-        others += [self._touched_at(market, last) for market in self._busy.values()]
-        for at in others:
+        arrives = self._arrivals[0][0] if self._arrivals else None
+        known = due[0][0] if due else None
+        for at in (arrives, known, self._touches.next_touch(ahead.times[-1])):
             if at is not None and (until is None or at < until):
                 until = at
         return until
@@ -396,27 +290,31 @@ class Kernel:
             self.now = at
             if self._paused_at is None:
                 is_touched = self._touched is not None and self._touched <= at
-                if is_touched and not self._is_trades_only:
-                    self._candles_and_books(at)
-                if self._feeds and self._books(at) and pause and self._is_instant and self._traded_at != at:
-                    self._paused_at, self._sent_before_pause = at, self._sent
-                    self._next = at
-                    self.is_news_known = False
-                    return outbox.until(at)
+                if is_touched and not self._is_trades_only and self._rows.bars_and_books(at):
+                    self.is_calm = False
+                if self._feeds and self._public.publish_due(at):
+                    self.is_calm = True
+                    if pause and self._is_instant and self._traded_at != at:
+                        self._paused_at, self._sent_before_pause = at, self._sent
+                        self._next = at
+                        self.is_news_known = False
+                        return outbox.until(at)
             else:
                 self._paused_at = None
                 self._arrive_before_trades(at)
                 is_touched = True  # orders that have just arrived may be touched as well
             if is_touched:  # the recorded trades with this timestamp
                 for market in list(self._busy.values()):
-                    if market.trades is not None:
-                        self._rows_of(market, market.trades, self.matcher.on_trade, at)
+                    if market.trades is not None and self._rows.process(
+                        market, market.trades, self.matcher.on_trade, at
+                    ):
+                        self.is_calm = False
             self._traded_at = at
             if self._arrivals and self._arrivals[0][0] <= at:
                 while self._arrivals and self._arrivals[0][0] <= at:
                     self._work(heapq.heappop(self._arrivals), at)
                 for market in self._unsearched:
-                    self._search(market, at)
+                    self._touches.search(market, at)
                 self._unsearched.clear()
             at = self._next_event()
         if to_news:
@@ -436,124 +334,27 @@ class Kernel:
 
     # -- one moment -----------------------------------------------------------------------------------------------
 
-    def _candles_and_books(self, now: Nanos) -> None:
-        """Process the recorded rows with this timestamp that come before trades: the bars of all pairs, then the
-        books.
-        """
-        busy, matcher = list(self._busy.values()), self.matcher
-        for market in busy:
-            if market.candles is None:
-                continue
-            self._rows_of(market, market.candles, matcher.on_bar, now)
-            event = matcher.on_opens(market, now) if market.waiting else None
-            if event is not None:
-                self._follow(market, event)
-                self._search(market, now)
-                if event.news:
-                    self._tell(event)
-        for market in busy:
-            if market.books is not None:
-                self._rows_of(market, market.books, matcher.on_book, now)
-
     def _arrive_before_trades(self, now: Nanos) -> None:
         """Process the orders that were sent in response to the books with this timestamp. Orders sent before these
         books are left for later processing.
         """
         due = [heapq.heappop(self._arrivals) for _ in range(len(self._arrivals)) if self._arrivals[0][0] <= now]
         earlier = [arrival for arrival in due if arrival[1] <= self._sent_before_pause]
-        for market in self._order:
+        for market in self.markets.sorted:
             market.before_trades = True
         for arrival in due:
             if arrival[1] > self._sent_before_pause:
                 self._work(arrival, now)
         for market in self._unsearched:
-            self._search(market, now)
+            self._touches.search(market, now)
         self._unsearched.clear()
-        for market in self._order:
+        for market in self.markets.sorted:
             market.before_trades = False
         for arrival in earlier:
             heapq.heappush(self._arrivals, arrival)
 
-    def _rows_of(
-        self,
-        market: VenueMarket,
-        stream: BookStream | TradeStream | CandleStream,
-        work: Callable[[VenueMarket, int, VenueEvent], None],
-        now: Nanos,
-    ) -> None:
-        while True:
-            touch = stream.next_touch(now)
-            if touch is None or touch > now:
-                return
-            row = stream.touch_row
-            event = VenueEvent(now, trade_row=row if stream is market.trades else None)
-            work(market, row, event)
-            stream.scanned, stream.touch_row = row + 1, -1  # the search continues after this row
-            if market.stops or market.prints or (market.changed and self._feeds):
-                self._follow(market, event)
-            self._search(market, now, row + 1 if stream is market.trades else None)
-            self._tell(event)
-            if stream.is_idle:
-                return
-
-    def _follow(self, market: VenueMarket, event: VenueEvent) -> None:
-        """Publish our public trades in a changed market. These trades may trigger stops."""
-        now = event.time
-        if market.stops and market.prints:
-            self.matcher.trigger_by_prints(market, event)
-        if market.changed:
-            market.changed = False
-            feed = self._feeds.get(market.pair)
-            if feed is not None and feed.changed_at is None:
-                feed.note_change(now)
-        if market.prints:
-            prints = [Publication(now, None, trade) for trade in prints_of(market, market.pair, now)]
-            self._outbox.put((now, TRADES, market.pair, self._outbox.number(), prints))
-
-    def _search(self, market: VenueMarket, now: Nanos, trades_from: int | None = None) -> None:
-        """Search for rows after ``now`` (and trades from ``trades_from`` on) that can touch a market's orders."""
-        buys, sells = market.buys, market.sells
-        if not (buys or sells or market.stops or market.waiting):
-            if market.pair in self._busy:
-                del self._busy[market.pair]
-                market.searched = NO_BOUNDS
-                for stream in (market.candles, market.trades, market.books):
-                    if stream is not None:
-                        stream.bounds, stream.is_idle = NO_BOUNDS, True
-            return
-        if market.pair not in self._busy:
-            self._busy[market.pair] = market
-            if len(self._busy) > 1:
-                self._busy = dict(sorted(self._busy.items()))
-        buy = buys[0].price_ticks if buys else NEVER_DOWN
-        sell = sells[0].price_ticks if sells else NEVER_UP
-        bounds = market.bounds(buy, sell) if market.stops or market.waiting else Bounds(buy, sell)
-        if bounds == market.searched:
-            return
-        market.searched = bounds
-        if market.candles is not None:
-            market.candles.watch(bounds, now)
-        else:
-            if market.trades is not None:
-                if trades_from is None and market.before_trades:
-                    trades_from = market.trade_position(now)
-                market.trades.watch(bounds, now, trades_from)
-            if market.books is not None:
-                market.books.watch(bounds.of_book() if market.stops or market.waiting else bounds, now)
-
-    def _books(self, now: Nanos) -> bool:
-        """Publish the books that are due. Return whether any were published."""
-        published = False
-        for name, feed in self._feeds.items():
-            if feed.due is not None and feed.due <= now:
-                book = feed.publish(now)
-                self._ahead.drop()
-                if book is not None:
-                    self._outbox.put((now, BOOKS, name, self._outbox.number(), [Publication(now, None, book)]))
-                    published = self.is_calm = True
-        return published
-
-    def _work(self, arrival: _Arrival, now: Nanos) -> None:
+    def _work(self, arrival: Arrival, now: Nanos) -> None:
+        """Process a request that has arrived: refuse or execute it, then publish the results."""
         _, _, account, request, sent, key = arrival
         news = AccountChange(key, request.endpoint)
         event = VenueEvent(now, None, {account: news})
@@ -568,57 +369,12 @@ class Kernel:
             touched = ()
         news.answer = answer
         for market in touched:
-            if market.stops or market.prints or (market.changed and self._feeds):
-                self._follow(market, event)
+            if market.prints or (market.changed and self._feeds):
+                self._public.follow(market, event)
             if market not in self._unsearched:
                 self._unsearched.append(market)
-        self._tell(event)
-
-    def _tell(self, event: VenueEvent) -> None:
-        """Publish an event's results: the answer, then executions, orders and balances as one event."""
+        self._accounts.tell(event)
         self.is_calm = False
-        for account, news in event.news.items():
-            at = event.time
-            if self._is_constant:
-                at += self._answer_ns
-            elif self._by_kind is not None:
-                at += self._by_kind.news_ns(news.endpoint, news.key)
-            else:
-                at += self._latency.answer_ns(news.key)
-            if at < account.known_at:
-                at = account.known_at
-            account.known_at = at
-            name = account.name
-            told = [] if news.answer is None else [Publication(at, name, news.answer)]
-            if news.orders or news.currencies:  # an execution also changes its order
-                events: list[AccountEvent] = [*news.trades]
-                for order in news.orders.values():
-                    events.append(order.report())
-                if news.currencies:
-                    total, locked = account.total, account.locked
-                    balances: dict[str, tuple[int, int]] = {}
-                    for currency in news.currencies:
-                        units = total.get(currency, 0)
-                        balances[currency] = units, units - locked.get(currency, 0)
-                    events.append(BalanceReport(balances))
-                told.append(Publication(at, name, tuple(events), event.time))
-            self._outbox.put((at, ACCOUNT_EVENTS, "", self._outbox.number(), told))
-
-    # -- for the desk --------------------------------------------------------------------------------------
-
-    def new_order(self, account: Account, new: OrderSpec, lock_units: int, sent: Nanos, now: Nanos) -> VenueOrder:
-        """Return a new order with a new id: ten digits, not increasing over time, prefixed with ``SL-`` for stops."""
-        self._rank += 1
-        key = account.key ^ new.client_id if new.client_id else self._rank
-        attempt = 0
-        while True:
-            number = 1_000_000_000 + mix(key + attempt ^ self._id_seed) % 9_000_000_000
-            if number not in self._ids:
-                break
-            attempt += 1
-        self._ids.add(number)
-        order_id = f"SL-{number}" if new.type is STOP_LIMIT else str(number)
-        return VenueOrder(account, new, order_id, self._rank, sent, now, lock_units)
 
     # -- for the emulator and tests ----------------------------------------------------------------------------------
 
@@ -626,9 +382,11 @@ class Kernel:
         """Return the exact current book: the recorded levels minus the amounts taken by our orders, plus our resting
         orders if ``own`` is set.
         """
-        market = self.market(pair)
-        row = market.book_row(self.now)
-        return book_event(market, row, compose(market, row, depth, own=own), self.now)
+        return self.markets.book(pair, depth, self.now, own=own)
+
+    def candle_history(self, pair: Pair) -> CandleHistory:
+        """Return the candles of past trades, up to now."""
+        return self.markets.candles(self.markets.of(pair), self.now)
 
     def orders(self, account: str) -> list[OrderReport]:
         """Return every order on the account, in order of arrival."""
@@ -646,9 +404,10 @@ class Kernel:
         """Immediately deposit ``units`` or, if negative, withdraw them from the available funds."""
         owner = self._ledger.accounts[account]
         event = VenueEvent(self.now)
-        event.news[owner] = AccountChange(self._rank)
+        event.news[owner] = AccountChange(self._new_orders.rank)
         self._ledger.transfer(owner, currency, units, event)
-        self._tell(event)
+        self._accounts.tell(event)
+        self.is_calm = False
         self._look_ahead()
 
     def forget_before(self, time: Nanos) -> None:
@@ -656,9 +415,9 @@ class Kernel:
         for account in self._ledger.accounts.values():
             account.forget_before(time)
 
-    def last_price(self, pair: Pair) -> int | None:
+    def last_price(self, pair: str) -> int | None:
         """Return the last traded price in ticks, or None before the first trade."""
-        return self._last_ticks(pair)
+        return self.markets.last_ticks(pair, self.now)
 
     def check(self) -> None:
         """Assert that every unit is accounted for: accounts + recorded market + fees equal the opening total."""
@@ -666,25 +425,11 @@ class Kernel:
 
     def assumptions(self) -> list[str]:
         """Return all of this run's assumptions, as sentences for the report."""
-        sentences: list[str] = []
-        markets = self._order
-        if any(market.books is not None for market in markets):
-            sentences += BOOK_ASSUMPTIONS
-            if self._max_book_age_s is not None:
-                sentences.append(
-                    f"A book recorded more than {self._max_book_age_s} s ago is treated as stale: market orders are "
-                    "refused or cancelled, and limit orders rest."
-                )
-            sentences += self._queue.assumptions
-        if any(market.trades is not None and market.books is None for market in markets):
-            sentences += TRADE_ASSUMPTIONS
-            sentences += self._queue.assumptions
-        if any(market.candles is not None for market in markets):
-            sentences += CANDLE_ASSUMPTIONS
-        if any(market.books is None for market in markets):
-            sentences.append(f"Slippage of takers on tapes without books: {self._slippage_e8 / 10**6:g} %.")
-        sentences.append(STOP_ASSUMPTION)
-        sentences += self._latency.assumptions
-        for account in self._ledger.accounts.values():
-            sentences += account.fees.assumptions
-        return list(dict.fromkeys(sentences))
+        return assumptions_of(
+            self.markets.sorted,
+            self._ledger.accounts.values(),
+            queue=self._queue,
+            latency=self._latency,
+            slippage_e8=self._slippage_e8,
+            max_book_age_s=self._max_book_age_s,
+        )

@@ -15,7 +15,7 @@ from botkit.model.money import UNIT, divide_half_up
 from botkit.model.orders import OrderState
 from botkit.model.pairs import Pair
 from botkit.sim.account_setup import AccountSetup
-from botkit.sim.order import FILLED, OPEN, PARTLY_FILLED, Account, VenueOrder
+from botkit.sim.order import FILLED, Account, VenueOrder
 from botkit.sim.venue_event import AccountChange, VenueEvent
 
 
@@ -109,53 +109,32 @@ class Ledger:
         """Record one side of an execution. The other side is the market or another account. If the other side is an
         account, a second call with ``is_second`` records that side.
         """
-        # one function although it has several steps, because the calls would cost more than the steps
+        # few steps are functions of their own, because their calls would cost more than the steps
         assert lots > 0, order
         if not is_second:
             self._trade_number += 1
         pair, account = order.pair, order.account
-        base, quote = pair.base, pair.quote
         value = ticks * lots * pair.value_times // pair.value_over
         base_units = lots * pair.lot_units
+        if order.is_buy:
+            given, given_units, got, got_units = pair.quote, value, pair.base, base_units
+        else:
+            given, given_units, got, got_units = pair.base, base_units, pair.quote, value
 
         # the account gives from what the order has locked, and gets the other currency
-        total, locked = account.total, account.locked
-        order.executed_lots += lots
-        order.executed_units += value
-        order.updated = event.time
-        if order.is_buy:
-            if order.is_market_buy:
-                order.spend_units -= value
-                lock = order.spend_units
-            else:
-                order.remaining_lots -= lots
-                left = order.remaining_lots
-                lock = pair.rules.value_units_up(order.price_ticks, left) if left else 0
-            locked[quote] += lock - order.lock_units
-            total[quote] -= value
-            total[base] = total.get(base, 0) + base_units
-            got, got_units = base, base_units
-        else:
-            order.remaining_lots -= lots
-            lock = order.lock_units - base_units
-            locked[base] -= base_units
-            total[base] -= base_units
-            total[quote] = total.get(quote, 0) + value
-            got, got_units = quote, value
-        order.lock_units = lock
-        assert lock >= 0, order
-        assert order.remaining_lots >= 0, order
+        total = account.total
+        account.locked[given] -= order.execute(lots, value, base_units, event.time)
+        total[given] -= given_units
+        total[got] = total.get(got, 0) + got_units
 
         # the recorded market does the opposite; another account does it in a call of its own
         if meets_market:
-            sign = 1 if order.is_buy else -1
             market = self.market
-            market[base] = market.get(base, 0) - sign * base_units
-            market[quote] = market.get(quote, 0) + sign * value
+            market[given] = market.get(given, 0) + given_units
+            market[got] = market.get(got, 0) - got_units
 
         fee_currency, fee_units = self._charge(account, pair, got, got_units, value, event.time, is_maker)
 
-        # note the order, the execution and the changed balances, which are then published to the account
         report = TradeReport(
             pair=pair,
             order_id=order.order_id,
@@ -169,24 +148,18 @@ class Ledger:
             time=event.time - event.time % NS_PER_MS,
         )
         account.trades.append(report)
-        news = event.news.get(account)
+
+        # the order, the execution and the changed balances are published to the account
+        news = event.news.get(account)  # `VenueEvent.of` without the call
         if news is None:
             news = event.news[account] = AccountChange(order.new.client_id)
         news.orders[order.order_id] = order
         news.trades.append(report)
-        currencies = news.currencies
-        currencies[base] = currencies[quote] = None
-        if fee_currency != got:
-            currencies[fee_currency] = None
+        news.currencies[pair.base] = news.currencies[pair.quote] = news.currencies[fee_currency] = None
 
-        # a limit order ends when nothing remains; a market buy ends when the matcher has no more for it
-        if not order.is_market_buy:
-            if order.remaining_lots:
-                order.state = PARTLY_FILLED
-            else:
-                self.close(order, event, FILLED)
-        elif order.state is OPEN:
-            order.state = PARTLY_FILLED
+        # a market buy ends when the matcher has no more for it
+        if not (order.remaining_lots or order.is_market_buy):
+            self.close(order, event, FILLED)
 
     def _charge(
         self, account: Account, pair: Pair, got: str, got_units: int, value: int, now: Nanos, is_maker: bool

@@ -99,6 +99,30 @@ class VenueOrder:
         self.open_ticks = 0
         self.bar_lots = 0
 
+    def execute(self, lots: int, value: int, base_units: int, now: Nanos) -> int:
+        """Record an execution of ``lots``, worth ``value`` units of quote or ``base_units`` of base. Return how much
+        less of its currency the order locks.
+        """
+        before = self.lock_units
+        if self.is_market_buy:
+            self.spend_units -= value
+            lock = self.spend_units
+        else:
+            self.remaining_lots -= lots
+            left = self.remaining_lots
+            if not self.is_buy:
+                lock = before - base_units
+            else:
+                lock = self.pair.rules.value_units_up(self.price_ticks, left) if left else 0
+            assert left >= 0, self
+        assert lock >= 0, self
+        self.lock_units = lock
+        self.executed_lots += lots
+        self.executed_units += value
+        self.updated = now
+        self.state = PARTLY_FILLED
+        return before - lock
+
     def report(self) -> OrderReport:
         """Return the order's row. Times are in whole milliseconds, as on the wire."""
         new = self.new

@@ -120,7 +120,7 @@ def execute(emulator: Emulator, client_id: int, lots: int) -> None:
     event = VenueEvent(kernel.now)
     ledger = kernel._ledger
     ledger.fill(order, order.price_ticks, lots, event, is_maker=True)
-    kernel._tell(event)
+    kernel._accounts.tell(event)
 
 
 def venue_picture(emulator: Emulator) -> dict[str, Any]:

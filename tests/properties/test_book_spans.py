@@ -33,6 +33,7 @@ from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Optimistic, Pessimistic, Queue
 from botkit.sim.kernel import Kernel
 from botkit.sim.latency import Constant
+from botkit.sim.public_news import PublicNews
 from botkit.tape.feed import Slice
 from tests.engine_world import BTC, ETH, PAIRS, T0, UNIT, Bot, Listener, S
 from tests.plain_form import replaces_code
@@ -240,12 +241,12 @@ EXITS: tuple[tuple[FunctionType, str, str, int], ...] = (
     (Driver._rows, "earliest(books.until, wake)", "books.until", 3),
     (Kernel._quiet_until, "self._arrivals[0][0] if self._arrivals else None", "None", 2),
     (Kernel._quiet_until, "due[0][0] if due else None", "None", 12),
-    (Kernel._quiet_until, "self._touched_at(market, last)", "None", 2),
+    (Kernel._quiet_until, "self._touches.next_touch(ahead.times[-1])", "None", 2),
     (Kernel.books_ahead, "not (self._is_instant and len(self._feeds) > 1)", "True", 56),
     (Kernel._note_books, "self._is_instant and", "False and", 43),
     (Kernel._note_books, "self._ahead.is_latest() and", "", 3),
     (Kernel.load, "self._ahead.drop()", "pass", 102),
-    (Kernel._books, "self._ahead.drop()", "pass", 2),
+    (PublicNews.publish_due, "self._ahead.drop()", "pass", 2),
     (BookFeed.ahead, "or self.changed_at is not None", "", 74),
     (BookFeed.ahead, "or market.taken", "", 17),
     (BookFeed.ahead, "or not self._is_exact()", "", 2),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from botkit.backtesting import session
-from botkit.sim.kernel import Kernel
+from botkit.sim import kernel
 from tests.frozen.freezing import prepare, run
 from tests.plain_form import replaces_code
 from tests.row_by_row import RowByRow
@@ -42,6 +42,6 @@ def test_running_too_far_ahead_is_caught(folder: Path, monkeypatch: pytest.Monke
     """Remove the limit on running ahead, and check that one of our own trades, or a book with our orders, then becomes
     known only after its time has passed.
     """
-    monkeypatch.setattr(Kernel, "_shown_at", lambda self, at: None)
+    monkeypatch.setattr(kernel, "first_shown", lambda *_: None)
     with pytest.raises(AssertionError, match="time went back"):
         run(11, "books", folder)
