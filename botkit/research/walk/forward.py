@@ -67,7 +67,12 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     test_start: Nanos
     growth: float
     closing_cost: float
+    #: the highest and the lowest equity of the test as fractions of its opening equity, and its deepest drawdown
+    high: float
+    low: float
+    max_drawdown: float
     trades: int
+    #: of every day from the end of the training window to the end of the test window; days without trading are flat
     returns: tuple[float, ...]
     journal_sha256: str
     reason: str
@@ -226,8 +231,12 @@ def _test(bench: Bench, walk: WalkSettings, wanted: Asked, window: WalkWindow, t
         opening = _figure(result, "opening_equity")
         final = _figure(result, "final_equity")
         growth = (final - cost) / opening if opening and final is not None else 1.0
-        returns = [] if result is None else [day.return_ for day in result.days if day.return_ is not None]
-        if returns and cost and final:
+        values = [] if result is None or not opening else [value / opening for value in result.equity.values]
+        idle = walk.test_days if result is None else gap
+        returns = [0.0] * idle
+        if result is not None:
+            returns += [day.return_ for day in result.days if day.return_ is not None]
+        if result is not None and returns and cost and final:
             returns[-1] = (1 + returns[-1]) * (1 - cost / final) - 1
         return Step(
             window=window,
@@ -239,6 +248,9 @@ def _test(bench: Bench, walk: WalkSettings, wanted: Asked, window: WalkWindow, t
             test_start=window.tested_from(gap),
             growth=growth,
             closing_cost=cost,
+            high=max(values, default=1.0),
+            low=min(values, default=1.0),
+            max_drawdown=_figure(result, "max_drawdown") or 0.0,
             trades=0 if result is None else len(result.trades),
             returns=tuple(returns),
             journal_sha256="" if result is None else str(result.summary["journal_sha256"]),
@@ -280,17 +292,18 @@ def _closing_cost(bench: Bench, result: BacktestResult, end: Nanos) -> float:
 
 def _figures(steps: Sequence[Step]) -> dict[str, Any]:
     returns = [value for step in steps for value in step.returns]
-    growth = math.prod(step.growth for step in steps)
     equity, peak, fall = 1.0, 1.0, 0.0
-    for value in returns:
-        equity *= 1 + value
-        peak = max(peak, equity)
+    for step in steps:
+        # of a peak in an earlier test, or in the same one
+        fall = max(fall, 1 - equity * step.low / peak, step.max_drawdown)
+        peak = max(peak, equity * step.high)
+        equity *= step.growth
         fall = max(fall, 1 - equity / peak)
     trained = [step.best.summary for step in steps if step.best is not None]
     ratios = [float(row["sharpe"]) for row in trained if row.get("sharpe") is not None]
     tested = [step for step in steps if step.best is not None and not step.reason]
     return {
-        "return": growth - 1,
+        "return": equity - 1,
         "sharpe": sharpe(returns),
         "cagr": cagr(returns),
         "max_drawdown": fall,

@@ -122,6 +122,29 @@ def test_the_efficiency_leaves_out_the_days_of_the_gaps(days: Path, capsys: pyte
     assert found["figures"]["efficiency"] == pytest.approx(tested / trained)
 
 
+def test_every_day_of_the_walk_counts_even_if_nothing_could_be_tested(
+    days: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tested = walk(capsys, days)
+    assert [window["gap_days"] for window in tested["windows"]] == [1, 1]
+    assert tested["figures"]["days"] == 2 * 2
+    untested = walk(capsys, days, "--min-trades", "100000")
+    assert {window["params"] for window in untested["windows"]} == {None}
+    assert (untested["figures"]["days"], untested["figures"]["return"]) == (2 * 2, 0)
+
+
+def test_the_drawdown_counts_every_row_of_the_tests(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = walk(capsys, days, "--gap", "0d")
+    deepest = 0.0
+    for window in found["windows"]:
+        begin, end = (iso(moment) for moment in window["test"])
+        overrides = ["timezone=UTC", f"backtest.from={begin}", f"backtest.to={end}"]
+        tested = run(days, overrides=[*overrides, *(f"{name}={value}" for name, value in window["params"].items())])
+        deepest = max(deepest, float(str(tested.summary["max_drawdown"])))
+    assert deepest > 0
+    assert found["figures"]["max_drawdown"] >= deepest
+
+
 def test_the_same_parameters_in_several_windows_are_one_look_at_all_of_the_windows(
     days: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
