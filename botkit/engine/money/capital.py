@@ -109,8 +109,7 @@ def not_unassigned(currency: str, units: int, has: int, reserved: int) -> str | 
     return (
         f"{format_units(units)} {currency} is more than the {format_units(free)} {currency} that belongs to no strategy"
         f"{kept}. Take it from another strategy first, or deposit it into the account: a running bot sees a deposit "
-        f"within "
-        f"a minute"
+        f"within a minute"
     )
 
 
