@@ -42,7 +42,7 @@ from botkit.engine.money.positions import Position
 from botkit.engine.strategy.attached import Attached
 from botkit.engine.strategy.bar_series import BarSeries
 from botkit.engine.strategy.base import Strategy
-from botkit.engine.strategy.parameters import param
+from botkit.engine.strategy.parameter import param
 from botkit.engine.strategy.trade_series import TradeSeries
 from botkit.errors import BotkitError, ConfigError, NotReadyError
 from botkit.hookspecs import Register

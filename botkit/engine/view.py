@@ -12,7 +12,8 @@ from botkit.engine.money.positions import Position
 from botkit.engine.outcome_parts import StreamWanted
 from botkit.engine.rooms import BotRooms
 from botkit.engine.router.reports import Usage
-from botkit.engine.strategy.parameters import current_parameters, parameters_of
+from botkit.engine.strategy.parameter_classes import parameters_of
+from botkit.engine.strategy.parameters import current_parameters
 from botkit.engine.view_values import MarketView, PositionView, StrategyView
 from botkit.model.clock import Nanos
 from botkit.model.events import OrderReport

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from botkit.engine.strategy.parameters import Parameter
+from botkit.engine.strategy.parameter import Parameter
 from botkit.model.clock import Nanos
 from botkit.model.events import OrderBook
 from botkit.model.pairs import Pair

@@ -17,7 +17,8 @@ from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.engine.money.valuation import pairs_on_the_way
 from botkit.engine.risk.rules import MaxPosition
 from botkit.engine.settings import StrategySpec
-from botkit.engine.strategy.parameters import ParameterError, check_parameters
+from botkit.engine.strategy.parameter import ParameterError
+from botkit.engine.strategy.parameters import check_parameters
 from botkit.errors import ConfigError, PluginError
 from botkit.model.extension import ExchangeFacts, FeeModel, LatencyModel, QueueModel, RiskRule
 from botkit.model.limits import NEEDED_ENDPOINTS

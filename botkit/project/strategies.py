@@ -10,7 +10,8 @@ from typing import Any
 from botkit.config.load import load_config
 from botkit.engine.settings import StrategySpec
 from botkit.engine.strategy.base import Strategy
-from botkit.engine.strategy.parameters import REQUIRED, Parameter, parameters_of
+from botkit.engine.strategy.parameter import REQUIRED, Parameter
+from botkit.engine.strategy.parameter_classes import parameters_of
 from botkit.plugins import Plugins
 from botkit.project.plugins import assemble_plugins
 

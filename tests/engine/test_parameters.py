@@ -16,14 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botkit.engine.strategy.parameters import (
-    REQUIRED,
-    ParameterError,
-    check_parameters,
-    check_value,
-    param,
-    parameters_of,
-)
+from botkit.engine.strategy.parameter import REQUIRED, ParameterError, param
+from botkit.engine.strategy.parameter_classes import parameters_of
+from botkit.engine.strategy.parameter_values import check_value
+from botkit.engine.strategy.parameters import check_parameters
 from botkit.errors import ConfigError, PluginError
 from botkit.model.listed_pairs import ListedPairs
 from botkit.model.pairs import Pair, PairRules
@@ -417,14 +413,14 @@ def test_invalid_input_raises_only_parameter_errors(value: Any, cls: type) -> No
 def test_param_has_the_static_type_of_its_default(tmp_path: Path) -> None:
     source = tmp_path / "typed.py"
     source.write_text(
-        "from botkit.engine.strategy.parameters import param\n"
+        "from botkit.engine.strategy.parameter import param\n"
         "class S:\n    a: int = param(1, ge=1)\n    b: float = param(0.5)\n    c: str = param()\n"
         "    d: int = param('x')\n",
         encoding="utf-8",
     )
     root = Path(__file__).parents[2]
     # check only these two files, because checking all of their imports would take ten seconds
-    files = [str(source), str(root / "botkit/engine/strategy/parameters.py")]
+    files = [str(source), str(root / "botkit/engine/strategy/parameter.py")]
     options = ["--strict", "--no-error-summary", "--follow-imports=skip", f"--cache-dir={os.devnull}", "-O", "json"]
     command = [sys.executable, "-m", "mypy", *options, *files]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)

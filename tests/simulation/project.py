@@ -68,5 +68,11 @@ def projects_shared(*, has_few_creates: bool = False) -> Iterator[None]:
     """Make `Project.load` return shared projects until the block exits. ``has_few_creates`` lowers the limits of
     creates.
     """
-    with mock.patch.object(Project, "load", partial(load_shared, has_few_creates=has_few_creates)):
-        yield
+    try:
+        with mock.patch.object(Project, "load", partial(load_shared, has_few_creates=has_few_creates)):
+            yield
+    finally:
+        # A dead bot's strategies would keep its whole run alive until the next one. Freed in between, its unstarted
+        # requests would give their warnings to whatever test runs then.
+        for project in _READ.values():
+            project.plugins.release_strategies()

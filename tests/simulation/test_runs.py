@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import msgspec
@@ -37,6 +38,14 @@ def test_a_seed_violates_no_invariant_and_covers_enough(layer: str, seed: int) -
 def test_plans_that_failed_in_the_past_pass(path: Path) -> None:
     result = run_plan(read_plan(path))
     assert not result.broken, "\n".join(result.story)
+
+
+def test_a_run_leaves_none_of_its_objects_alive() -> None:
+    # its unstarted requests would otherwise give their warnings to whatever test runs when the next run frees them
+    run_plan(read_plan(REGRESSIONS / "core_20875.json"))
+    gc.unfreeze()
+    gc.collect()
+    assert [found for found in gc.get_objects() if isinstance(found, Run)] == []
 
 
 @pytest.mark.parametrize("layer", ["core", "whole"])

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from botkit.engine.strategy.parameters import Parameter
+from botkit.engine.strategy.parameter import Parameter
 from botkit.engine.view import EngineView
 from botkit.engine.view_values import StrategyView
 from botkit.live.page_files import PageFiles

@@ -16,7 +16,7 @@ import numpy as np
 from botkit.assembly.operations import state_root
 from botkit.assembly.seals import seal_of
 from botkit.backtesting.session import READINGS
-from botkit.engine.strategy.parameters import parameters_of
+from botkit.engine.strategy.parameter_classes import parameters_of
 from botkit.errors import BotkitError
 from botkit.model.clock import NS_PER_DAY, format_time
 from botkit.model.orders import OrderState

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from botkit.engine.strategy.parameters import Parameter, parameters_of
+from botkit.engine.strategy.parameter import Parameter
+from botkit.engine.strategy.parameter_classes import parameters_of
 from botkit.errors import ConfigError
 from botkit.model.pairs import Pair
 from botkit.project.project import Project

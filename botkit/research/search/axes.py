@@ -19,7 +19,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from botkit.engine.strategy.parameters import Parameter, ParameterError, check_value
+from botkit.engine.strategy.parameter import Parameter, ParameterError
+from botkit.engine.strategy.parameter_values import check_value
 from botkit.errors import ConfigError
 from botkit.model.pairs import Pair
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from botkit import Pair, param
-from botkit.engine.strategy.parameters import parameters_of
+from botkit.engine.strategy.parameter_classes import parameters_of
 from botkit.errors import ConfigError
 from botkit.research.search.axes import Axis, Choices, Range, parse_axis, points_of_grid
 
