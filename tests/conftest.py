@@ -8,11 +8,13 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 
+from botkit.live import collector
 from botkit.live.limits.broker import FOLDER_VARIABLE
 from tests.processes import adopt_orphans, children, end_all_but
 from tests.simulation.virtual_time import (  # noqa: F401  pytest finds hooks and fixtures by name
@@ -75,6 +77,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # compile botkit
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    # numpy starts its threads on import, which takes each of those commands a third of the time it needs to start;
+    # no test multiplies matrices that are large enough to need them
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     logging.getLogger("asyncio").addHandler(_TaskErrors(logging.ERROR))
     with contextlib.suppress(OSError):
         found = os.statvfs(_MEMORY)
@@ -154,6 +159,17 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Iterator[object]
         return (yield)
     finally:
         _kept.update(children().keys() - before.keys())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _the_heap_stays_frozen() -> Iterator[None]:
+    """Keep the bots in this process from freezing and unfreezing objects, which `_nothing_is_left` does itself. After a
+    bot that unfroze everything, the collection would traverse every object that was ever imported.
+    """
+    without_freezing = SimpleNamespace(collect=gc.collect, freeze=int, unfreeze=int, set_threshold=gc.set_threshold)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(collector, "gc", without_freezing)
+        yield
 
 
 @pytest.fixture(autouse=True)

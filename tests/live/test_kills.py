@@ -16,6 +16,7 @@ from random import Random
 import msgspec
 import pytest
 
+from botkit.assembly import guard as guard_process
 from botkit.assembly.guard import start_guard
 from botkit.emulator import DEFAULT_ACCOUNT
 from botkit.live.journal import Journal
@@ -28,6 +29,7 @@ from tests.live.books import exchange_rows, open_rows
 from tests.live.killed_bot import NOT_TAKEN_IN
 from tests.live.kills import BETWEEN, PHASES, Forks, kill_world, own_machine, plan, restart_with_open_orders, run_kills
 from tests.live.world import World, far_buy, puppet, settled, until
+from tests.processes import children
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL on Windows")
@@ -35,6 +37,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL 
 #: number of parts into which the kills are split, so that they can be distributed among several workers
 PARTS = 4
 KILLS = plan(69, Random(5))
+GUARD = guard_process.__name__
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -94,6 +97,9 @@ async def test_the_guard_of_a_killed_bot_cancels_its_orders(tmp_path: Path) -> N
             await world.kill(forks, NOT_TAKEN_IN, Random(1), settings=["live.guard_s=5"])
             assert open_rows(world.emulator)
             await until(lambda: not open_rows(world.emulator))
+            # the bot of the verdict sends heartbeats but no status, so a guard that is not yet done would watch the
+            # folder through another silence after it
+            await until(lambda: not any(GUARD in line for line in children().values()))
             await world.judge(NOT_TAKEN_IN)
             assert world.findings.broken == []
 
