@@ -84,6 +84,32 @@ def test_capital_moves_neither_count_as_drawdowns_nor_raise_the_peak() -> None:
     assert portfolio.peaks.baseline_units(None, "twd") == 7_000 * UNIT
 
 
+@pytest.mark.parametrize("moved", [-500, 6_000])
+def test_during_a_drawdown_capital_moves_neither_deepen_nor_heal_it(moved: int) -> None:
+    share = CapitalShare(strategy="s0", pairs=(BTC,), capital={"twd": 1_000 * UNIT, "btc": 3 * UNIT})
+    portfolio = Portfolio(pairs=PAIRS, shares=[share], reserve={}, currency="twd")
+    portfolio.open({"twd": 10_000 * UNIT, "btc": 3 * UNIT})
+    risk = RiskDesk([MaxDrawdown("0.1")], {}, portfolio, lambda now: now)
+    for price in (2_000, 1_800):  # equity falls from 7,000 to 6,400: 8.57 % below its peak
+        assert mark(risk, price) is None
+    portfolio.transfers.move("s0", {"twd": moved * UNIT})
+    assert mark(risk, 1_800) is None
+    peak = portfolio.peaks.baseline_units(None, "twd")
+    assert peak is not None
+    assert (6_400 + moved) * UNIT / peak == pytest.approx(6_400 / 7_000)
+
+
+def test_capital_added_where_there_was_none_begins_a_new_peak() -> None:
+    share = CapitalShare(strategy="s0", pairs=(BTC,), capital={"twd": 1_000 * UNIT})
+    portfolio = Portfolio(pairs=PAIRS, shares=[share], reserve={}, currency="twd")
+    portfolio.open({"twd": 10_000 * UNIT})
+    risk = RiskDesk([MaxDrawdown("0.1")], {}, portfolio, lambda now: now)
+    assert mark(risk, 1_000) is None
+    portfolio.transfers.move("s0", {"twd": -1_000 * UNIT})
+    portfolio.transfers.move("s0", {"twd": 3_000 * UNIT})
+    assert portfolio.peaks.baseline_units(None, "twd") == 3_000 * UNIT
+
+
 def test_the_peak_equity_survives_a_restart() -> None:
     risk = desk()
     for price in (1_000, 2_000, 1_900):

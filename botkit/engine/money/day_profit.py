@@ -89,11 +89,14 @@ class DayProfit:
             if baseline is None:
                 continue  # the day's baseline is set at the first price, and then includes the moved money
             if before is not None and after is not None:
-                # exact, because the value of the moved money is not rounded
-                self.baselines[key] = baseline + after - before
+                self.baselines[key] = self._moved(baseline, before, after)
                 continue
             has, had = self._holdings(key[0]), held[key[0]]
             self._shift(key, {c: has.get(c, 0) - had.get(c, 0) for c in {**had, **has}})
+
+    def _moved(self, baseline: int, before: int, after: int) -> int:
+        """Return the baseline after a move of capital that changed the equity from ``before`` to ``after`` units."""
+        return baseline + after - before  # exact, because the value of the moved money is not rounded
 
     def _shift(self, key: Key, units_by_currency: Mapping[str, int]) -> None:
         for currency, units in units_by_currency.items():
