@@ -620,6 +620,13 @@ def collect() -> None:
     """Collect the garbage of dead processes now, so that the expected warnings are suppressed here instead of appearing
     in a later test.
     """
+    with quiet_dead():
+        gc.collect()
+
+
+@contextlib.contextmanager
+def quiet_dead() -> Iterator[None]:
+    """Suppress what Python says of the unfinished work of dead processes while it frees it."""
     hook = sys.unraisablehook
 
     def tell(found: sys.UnraisableHookArgs) -> None:
@@ -632,7 +639,7 @@ def collect() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
-            gc.collect()
+            yield
     finally:
         sys.unraisablehook = hook
 

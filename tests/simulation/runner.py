@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 
 from tests.simulation.branches import unwatched
-from tests.simulation.loop import collect
+from tests.simulation.loop import collect, quiet_dead
 from tests.simulation.market import MARKETS
 from tests.simulation.mutants import hunt
 from tests.simulation.pieces import Kept, Piece, carried_out, commit, left, merged
@@ -49,7 +49,8 @@ def run_plan(plan: Plan) -> Result:
     gc.freeze()
     gc.disable()
     try:
-        return carry_out(plan, folder)
+        with quiet_dead():
+            return carry_out(plan, folder)
     finally:
         collect()
         gc.enable()
