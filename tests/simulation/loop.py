@@ -616,6 +616,10 @@ def _places(coroutine: Any) -> Iterator[str]:
         coroutine = following
 
 
+#: a coroutine of a dead process is closed where it waited, and its clean-up finds the loop closed or waits once more
+_OF_THE_DEAD = ("Event loop is closed", "coroutine ignored GeneratorExit")
+
+
 def collect() -> None:
     """Collect the garbage of dead processes now, so that the expected warnings are suppressed here instead of appearing
     in a later test.
@@ -630,8 +634,7 @@ def quiet_dead() -> Iterator[None]:
     hook = sys.unraisablehook
 
     def tell(found: sys.UnraisableHookArgs) -> None:
-        # a coroutine of a dead process is closed where it waited, and its clean-up finds the loop closed
-        if not (isinstance(found.exc_value, RuntimeError) and str(found.exc_value) == "Event loop is closed"):
+        if not (isinstance(found.exc_value, RuntimeError) and str(found.exc_value) in _OF_THE_DEAD):
             hook(found)
 
     sys.unraisablehook = tell

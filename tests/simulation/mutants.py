@@ -33,6 +33,8 @@ class Mutant:
     layer: str = "core"
     #: only plans with one of these features (`tests.simulation.plan.features`) can find the mutant; empty: any plan can
     needs: tuple[str, ...] = ()
+    #: True if only long plans are searched, because short ones hardly ever show the mutant
+    is_long: bool = False
 
     @property
     def path(self) -> str:
@@ -233,6 +235,7 @@ MUTANTS = (
     Mutant(
         "a difference is adopted while orders may explain it", "reconcile", "botkit.engine.orders.reconcile",
         "quiet=not self._table.has_live)", "quiet=True)",
+        is_long=True,
     ),
     Mutant(
         "balances are compared while executions are being read", "reconcile", "botkit.engine.orders.reconcile",
@@ -395,7 +398,8 @@ def hunt(seeds: int, first: int, part: str, run: Callable[[Plan], str], planted:
         with planting:
             while not found and count < seeds:
                 seed += 1
-                plan = draw(seed, mutant.layer)  # type: ignore[arg-type]
+                is_long = True if mutant.is_long else None
+                plan = draw(seed, mutant.layer, is_long=is_long)  # type: ignore[arg-type]
                 if mutant.needs and not features(plan).intersection(mutant.needs):
                     continue
                 count += 1
