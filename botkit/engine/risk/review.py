@@ -125,6 +125,7 @@ class RiskDesk:
                     for currency, units in rule.limits.items():
                         self._limits.append(LossLimit(level, currency, units))
                         portfolio.days.watch(level, currency)
+                        portfolio.today.watch(level, currency)
         #: True if price moves must be checked
         self.has_loss_limits = bool(self._limits or self._drawdowns)
         #: True if the peak equity must be tracked, so that every price matters
@@ -257,6 +258,7 @@ class RiskDesk:
         if self.portfolio.days.day == start:
             return False  # the bot was restarted within the day, and the baseline was restored
         self.portfolio.days.start(start)
+        self.portfolio.today.start(start)
         return True
 
     def next_day(self) -> Nanos | None:
@@ -274,7 +276,8 @@ class RiskDesk:
                 continue
             pnl = self.portfolio.days.pnl_units(limit.level, limit.currency)
             if pnl is not None and -pnl >= limit.limit_units:
-                breach = LossBreach(limit.level, limit.currency, -pnl, limit.limit_units)
+                resumed = self.portfolio.is_resumed_today(limit.level, limit.currency)
+                breach = LossBreach(limit.level, limit.currency, -pnl, limit.limit_units, resumed)
                 self.halt(limit.level, str(breach))
                 return breach
         for fall in self._drawdowns:
@@ -386,7 +389,7 @@ class RiskDesk:
         self.halts[level] = reason
 
     def resume(self, level: str | None) -> None:
-        """Lift a halt. The level's daily profit is measured from now on, because otherwise the earlier loss would halt
+        """Lift a halt. Loss limits count the level's loss from now on, because otherwise the earlier loss would halt
         the level again.
         """
         if self.halts.pop(level, None) is not None:
