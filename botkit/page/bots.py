@@ -200,14 +200,14 @@ class ShownBot:
 
     def _read_minutes(self) -> None:
         for row in self._rows_of(self._minutes_file):
-            self._add_minute(row)
+            self._add_minute(row, is_finished=True)
         for row in self.page.get("minutes", ()) if self.state != "ended" else ():
-            self._add_minute(row)
+            self._add_minute(row, is_finished=False)
 
-    def _add_minute(self, row: Any) -> None:
+    def _add_minute(self, row: Any, *, is_finished: bool) -> None:
         with contextlib.suppress(ValueError, TypeError, IndexError):
             if row[0]:
-                self.candles.setdefault(str(row[0]), PairCandles()).add(candle_of(row))
+                self.candles.setdefault(str(row[0]), PairCandles()).add(candle_of(row), is_finished=is_finished)
             else:
                 self.equity.add([int(row[1]), float(row[2])])
 

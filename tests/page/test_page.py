@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 from decimal import Decimal
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.page.pages import PageBrowser, gain
+from botkit.live.telling.minutes import MINUTES
+from tests.page.pages import PageBrowser, gain, run_bot, write_bot
+from tests.waiting import wait_for
 
 #: the number of panes in the price chart: each pane has four canvases, and the time scale has fewer
 PANES = "[...document.querySelectorAll('#price tr')].filter((e) => e.querySelectorAll('canvas').length === 4).length"
+
+#: the charts' times are as if the zone were UTC
+TAIPEI_S = 8 * 3600
 
 
 def test_the_page_shows_price_fills_orders_balances_limits_reasons_and_parameters(
@@ -61,3 +68,29 @@ def test_gains_are_green_on_the_english_page(browser: PageBrowser, address: str)
     browser.visit(address)
     assert not gain(browser)
     assert browser.text("#up") == "Green up"
+
+
+def test_a_page_opened_again_later_has_every_minute_of_the_run(tmp_path: Path, browser: PageBrowser) -> None:
+    """The state from the end of the first visit holds an unfinished minute that is long over."""
+    config = write_bot(tmp_path)
+    with run_bot(tmp_path / "state", [config], "--speed", "60") as started:
+        address = started.line("page at ")
+        browser.visit(address)
+        wait_for(lambda: browser.drawn("Candlestick"))
+        browser.visit("about:blank#", ready=False)
+        folder = tmp_path / "state" / "shown" / "emulator" / "inside"
+        [run] = (folder / "runs").iterdir()
+
+        def minutes() -> list[int]:
+            rows = map(json.loads, (run / MINUTES).read_text().splitlines())
+            return [row[1] for row in rows if row[0] == "btc_usdt"]
+
+        def shown_last() -> int:
+            return int(json.loads((folder / "page.json").read_text())["minutes"][0][1])
+
+        wait_for(lambda: minutes()[-1] >= shown_last() + 180)
+        written = minutes()
+        browser.visit(address)
+        wait_for(lambda: browser.drawn("Candlestick"))
+        drawn = [row["time"] - TAIPEI_S for row in browser.drawn("Candlestick")]
+        assert drawn[: len(written)] == written

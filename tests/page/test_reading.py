@@ -239,3 +239,17 @@ def test_a_damaged_page_file_causes_no_error(tmp_path: Path, content: str) -> No
     viewer.looks_at(PageView(bot=bot.id))
     assert viewer.news(bots, bots.all(), []) is not None
     assert StateFolder(folder).holder() is None
+
+
+def test_a_minute_of_the_state_that_is_older_than_the_written_ones_changes_nothing() -> None:
+    candles = PairCandles()
+    for minute in range(3):
+        candles.add((minute * 60, 10.0, 20.0, 5.0, 11.0, 4.0))
+    for minute in (0, 2):  # published before the minute was finished, and left since nobody was looking
+        candles.add((minute * 60, 10.0, 12.0, 9.0, 10.0, 1.0), is_finished=False)
+    assert candles.candles(60) == [(minute * 60, 10.0, 20.0, 5.0, 11.0, 4.0) for minute in range(3)]
+    candles.add((180, 11.0, 11.0, 11.0, 11.0, 1.0), is_finished=False)
+    candles.add((180, 11.0, 13.0, 11.0, 12.0, 2.0), is_finished=False)
+    assert candles.candles(60)[3:] == [(180, 11.0, 13.0, 11.0, 12.0, 2.0)]
+    candles.add((180, 11.0, 13.0, 11.0, 12.5, 3.0))
+    assert candles.candles(60)[3:] == [(180, 11.0, 13.0, 11.0, 12.5, 3.0)]
