@@ -209,7 +209,8 @@ class ShownBot:
             if row[0]:
                 self.candles.setdefault(str(row[0]), PairCandles()).add(candle_of(row), is_finished=is_finished)
             else:
-                self.equity.add([int(row[1]), float(row[2])])
+                profit = row[3] if len(row) > 3 else None  # runs of an older botkit did not write it
+                self.equity.add([int(row[1]), float(row[2]), None if profit is None else float(profit)])
 
     def _read_fills(self) -> None:
         count, decimals = self.status.get("fills", 0), self.page.get("decimals")
@@ -265,6 +266,7 @@ class ShownBot:
             "currency": status.get("currency", ""),
             "equity": status.get("equity"),
             "pnl": status.get("pnl"),
+            "opening": status.get("opening_equity"),
             "day": status.get("day_pnl"),
             "open": status.get("open_orders", 0),
             "fills": status.get("fills", 0),

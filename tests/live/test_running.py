@@ -807,3 +807,24 @@ async def test_quotes_that_a_halted_bot_refuses_are_not_counted_as_orders(world:
         bot.driver.wake()
         await until(lambda number=number: sum(bot.view.strategies()[0].refusals.values()) == number)
     assert bot.view.strategies()[0].orders == 0
+
+
+async def test_what_a_person_does_is_told_and_logged_in_one_line_each(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "botkit.live")
+    bot = await world.start()
+    keeper = Keeper()
+    running = asyncio.create_task(keeper.run(bot, None))
+    await asked(world, "set", strategy="p", name="size", value="0.02", by="telegram")
+    await asked(world, "pause", strategy="p")
+    await asked(world, "resume", strategy="p")
+    keeper.request_stop("test")
+    await running
+    said = [text for level, text in bot.told if level == "info"]  # type: ignore[attr-defined]
+    assert said[-3:] == [
+        "p.size was set from 0.01 to 0.02 on Telegram",
+        "p was paused by hand on the command line",
+        "p was resumed by hand on the command line",
+    ]
+    assert [text for text in caplog.messages if text in said[-3:]] == said[-3:]

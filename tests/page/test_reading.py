@@ -37,11 +37,11 @@ def test_a_minute_row_summarizes_its_trades(tmp_path: Path) -> None:
     minutes = Minutes(tmp_path, REAL_DISK, lambda text: None)
     for time_s, price, amount in [(60, 10, 1), (80, 12, 2), (119, 9, 1), (121, 11, 4), (110, 15, 1)]:
         minutes.saw(trade(time_s, price, amount))
-    minutes.worth(125 * NS_PER_S, 100.5)
-    minutes.worth(130 * NS_PER_S, 200.0)
-    minutes.worth(181 * NS_PER_S, None)
+    minutes.worth(125 * NS_PER_S, 100.5, 0.5)
+    minutes.worth(130 * NS_PER_S, 200.0, 100.0)
+    minutes.worth(181 * NS_PER_S, None, None)
     minutes.flush()
-    assert rows_of(tmp_path / MINUTES) == [["btc_usdt", 60, 10, 12, 9, 9, 4], ["", 120, 100.5]]
+    assert rows_of(tmp_path / MINUTES) == [["btc_usdt", 60, 10, 12, 9, 9, 4], ["", 120, 100.5, 0.5]]
     assert minutes.running() == [["btc_usdt", 120, 11, 15, 11, 15, 5]]
     minutes.close()
     assert rows_of(tmp_path / MINUTES)[2:] == [["btc_usdt", 120, 11, 15, 11, 15, 5]]
@@ -181,7 +181,7 @@ def test_a_page_that_reconnects_receives_only_the_data_it_missed(tmp_path: Path)
     assert found is not None
     assert "begins" not in found
     assert "messages" not in found["sections"]
-    assert found["sections"]["equity"]["rows"] == [[60, 5.0]]
+    assert found["sections"]["equity"]["rows"] == [[60, 5.0, None]]
 
 
 def test_a_new_run_is_sent_from_the_beginning(tmp_path: Path) -> None:
