@@ -205,7 +205,7 @@ async def test_commands_from_another_process_are_executed(world: World) -> None:
         await settled(order)
         assert "paused" in await asked(world, "pause", strategy="p")
         await until(lambda: order.is_final)
-        assert far_buy(bot).reason == "p is halted: paused by hand"
+        assert far_buy(bot).reason == "p is paused by hand"
         StateFolder(world.folder / "state").set_halt(KeptHalt(kind="panic", reason="by hand", time=0))
         await until(lambda: bot.view.halted is not None)
         assert "not paused any more, but the bot is halted" in await asked(world, "resume", strategy="p")
@@ -233,7 +233,13 @@ async def test_a_pause_is_shown_with_its_remedy_while_the_bot_runs_and_after_a_r
     folder = StateFolder(world.folder / "state")
     bot = await world.start()
     bot.say(Pause("p"))
-    assert f"  {remedy}" in summary_lines(summary_of(bot.standing()))
+    far_buy(bot)
+    lines = summary_lines(summary_of(bot.standing()))
+    assert f"  {remedy}" in lines
+    assert "1 p is paused by hand" in "\n".join(lines)
+    assert "halted" not in "\n".join(lines)
+    [row] = picture_of(bot.standing()).strategies
+    assert (row.state, row.why_not) == ("paused", "paused by hand")
     await until(lambda: standstills_of(folder) == [remedy])
     await world.crash(bot)
     again = await world.start()

@@ -24,6 +24,9 @@ from botkit.model.money import UNIT
 from botkit.model.orders import BUY, Order
 from botkit.model.pairs import Pair
 
+#: the reason of a halt that is a pause
+PAUSED = "paused by hand"
+
 #: longer than the longest day with a clock change, and shorter than two of the shortest such days
 _INTO_NEXT_DAY = 30 * NS_PER_HOUR
 
@@ -143,7 +146,7 @@ class RiskDesk:
         if self.halts and not order.reduces:
             for level in (name, None):
                 if level in self.halts:
-                    return f"{'the bot' if level is None else name} is halted: {self.halts[level]}"
+                    return _refusal_of_halt("the bot" if level is None else name, self.halts[level])
         if self._unpriced and not order.reduces and order.side is BUY and self._counts_positions(name):
             unpriced = self._estimate(order.pair)
             if unpriced is not None:
@@ -399,6 +402,11 @@ class RiskDesk:
     def halted(self, level: str | None) -> str | None:
         """Return the reason why a strategy (None: the bot) is halted, or None."""
         return self.halts.get(level)
+
+
+def _refusal_of_halt(level: str, reason: str) -> str:
+    # whoever paused a strategy must not read that something went wrong
+    return f"{level} is {PAUSED}" if reason == PAUSED else f"{level} is halted: {reason}"
 
 
 def _no_reason(rule: RiskRule, returned: object) -> str:
