@@ -56,7 +56,8 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     """The audit of one run. The same orders are simulated with different latencies. ``configured`` uses the
     configuration's latencies. ``measured`` draws from the latencies measured in the run, and is None if there were no
     measurements. ``exact`` places every order at the time it actually reached the exchange, so only the fill model can
-    cause a difference. ``proposals`` are lines of YAML for ``backtest:``.
+    cause a difference. ``orders`` counts the orders that were sent or queued. ``proposals`` are lines of YAML for
+    ``backtest:``.
     """
 
     run: str
@@ -102,6 +103,8 @@ class RecordedOrders:
         ends = {row["c"]: row["state"] for row in rows if row["k"] == "state"}
         #: orders that never existed at the exchange
         self._never = {client_id for client_id, state in ends.items() if state in _NEVER_THERE}
+        #: orders that were refused at once, so neither queued nor sent
+        self.refused = {client_id for client_id, state in ends.items() if state == OrderState.REFUSED.value}
         for row in rows:
             kind = row["k"]
             if kind == "intent" and row["pair"] in pairs:
@@ -279,7 +282,7 @@ def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = Non
         timezone=str(project.config.zone),
         start=min((order.created for order in orders.values()), default=session.end),
         end=session.end,
-        orders=len(orders),
+        orders=len(orders.keys() - session.refused),
         configured=figures_of(pairs, len(real), len(configured.executions)),
         measured=second,
         exact=figures_of(pair_fills(orders, real, third.executions, third.last), len(real), len(third.executions)),

@@ -88,7 +88,7 @@ def resume(config: Path, strategy: str | None, mode: str | None) -> None:
                 journal.close()
         finally:
             folder.unlock()
-        click.echo(f"lifted: {was}" if was else f"{strategy} is not halted")
+        click.echo(f"lifted: {was}" if was else f"{strategy} is neither paused nor halted")
 
 
 @click.command("set")

@@ -7,6 +7,7 @@ from __future__ import annotations
 from botkit.engine.market.book import walk
 from botkit.engine.money.positions import Position
 from botkit.engine.outcome_parts import Reply
+from botkit.engine.risk.review import PAUSED
 from botkit.engine.rooms import BotRooms
 from botkit.engine.strategy.parameters import set_live_parameter
 from botkit.engine.strategy.record import StrategyRecord
@@ -26,7 +27,6 @@ from botkit.model.inputs import (
 )
 from botkit.model.orders import FINAL_STATES, Order
 
-PAUSED = "paused by hand"
 #: the maximum slippage, relative to the best visible price, when a stopping bot closes a position
 _FLATTEN_SLIPPAGE_PCT = 1.0
 

@@ -87,10 +87,10 @@ class MoneyView:
         return self._portfolio.days.day
 
     def day_pnl(self, strategy: str | None = None) -> int | None:
-        """Return a strategy's profit (None: of all strategies) since the start of the trading day; None without a loss
-        limit, or while a price is missing.
+        """Return a strategy's profit (None: of all strategies) since the start of the trading day, resumed or not; None
+        without a loss limit, or while a price is missing.
         """
-        return self._portfolio.days.pnl_units(strategy, self._portfolio.currency)
+        return self._portfolio.today.pnl_units(strategy, self._portfolio.currency)
 
     def holdings(self, strategy: str | None) -> dict[str, int]:
         """Return a strategy's holdings by currency."""

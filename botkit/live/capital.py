@@ -15,6 +15,7 @@ from typing import Any
 from botkit.engine.money.portfolio import Portfolio
 from botkit.errors import ConfigError
 from botkit.live.bot import Bot
+from botkit.live.by_hand import tell_moved
 from botkit.live.claims import Claims
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
@@ -64,7 +65,14 @@ def parse_cost(text: str) -> int:
     return cost_e8
 
 
-def move(bot: Bot, target: str, units_by_currency: Mapping[str, Any], cost_e8: int | None = None) -> str:
+def move(
+    bot: Bot,
+    target: str,
+    units_by_currency: Mapping[str, Any],
+    cost_e8: int | None = None,
+    *,
+    place: str = "the command line",
+) -> str:
     """Move capital in a running bot and return a sentence for the user. Negative amounts are taken from the strategy.
 
     ``cost_e8`` is the cost of each added coin, in units of quote currency. None means the last price. Raises ValueError
@@ -76,19 +84,19 @@ def move(bot: Bot, target: str, units_by_currency: Mapping[str, Any], cost_e8: i
     if cost_e8 is not None and (type(cost_e8) is not int or cost_e8 <= 0):
         raise ValueError(f"{cost_e8!r} is not a cost")
     if bot.claims is None:
-        return _move(bot, target, units, cost_e8)
+        return _move(bot, target, units, cost_e8, place)
     money = bot.view.money
     with bot.claims.adding(units, {currency: money.free_units(currency) for currency in units}) as refusal:
         if refusal is not None:
             raise ValueError(refusal)
-        told = _move(bot, target, units, cost_e8)
+        told = _move(bot, target, units, cost_e8, place)
         bot.keep_claim()
     return told
 
 
-def _move(bot: Bot, target: str, units: Mapping[str, int], cost_e8: int | None) -> str:
+def _move(bot: Bot, target: str, units: Mapping[str, int], cost_e8: int | None, place: str) -> str:
     money = bot.view.money
-    before = money.equity()
+    before, given = money.equity(), money.capital_given(target)
     reply = bot.say(MoveCapital(target, units, cost_e8))
     if reply.refusal is not None:
         raise ValueError(reply.refusal)
@@ -100,6 +108,8 @@ def _move(bot: Bot, target: str, units: Mapping[str, int], cost_e8: int | None) 
         raise
     if bot.opening_equity is not None and before is not None and after is not None:
         bot.opening_equity += after - before  # profit is measured against the capital, so both are updated
+    moved = " and ".join(_changes(units, cost_e8))
+    tell_moved(bot, target, moved, (given, money.capital_given(target)), place)
     return _told(money.capital_given(target), target, units)
 
 
@@ -180,6 +190,11 @@ def _lock_what_stands(portfolio: Portfolio, journal: Journal, pairs: Mapping[str
 def _note(target: str, units: Mapping[str, int], cost_e8: int | None) -> str:
     figures = [f"{c} {'+' if change > 0 else ''}{format_units(change)}" for c, change in units.items()]
     return " ".join([target, *figures, *([] if cost_e8 is None else [f"at {format_units(cost_e8)}"])])
+
+
+def _changes(units: Mapping[str, int], cost_e8: int | None) -> list[str]:
+    cost = "" if cost_e8 is None else f" at {format_units(cost_e8)}"
+    return [f"{'+' if change > 0 else ''}{format_units(change)} {c}{cost}" for c, change in units.items()]
 
 
 def _told(given: Mapping[str, int], target: str, units: Mapping[str, int]) -> str:

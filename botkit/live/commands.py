@@ -18,6 +18,8 @@ from botkit.live.clock import REAL_CLOCK
 from botkit.live.ports import MachineClock
 from botkit.live.state_folder import StateFolder
 
+#: the value of ``by`` that marks a command as coming from a Telegram chat
+TELEGRAM = "telegram"
 _POLL_S = 0.05
 
 

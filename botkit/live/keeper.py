@@ -14,6 +14,7 @@ import msgspec
 
 from botkit.live import capital, commands
 from botkit.live.bot import Bot
+from botkit.live.by_hand import place_of, tell_paused, tell_resumed, tell_set
 from botkit.live.hand_set import origin
 from botkit.live.journal import REMEMBERED
 from botkit.live.journal_rows import JournalError
@@ -274,7 +275,7 @@ class Keeper:
 
     def _do(self, bot: Bot, document: dict[str, Any]) -> str:
         now = bot.driver.now()
-        command = document["command"]
+        command, place = document["command"], place_of(document)
         if command == "stop":
             self.request_stop("command")
             return "stopping"
@@ -285,17 +286,21 @@ class Keeper:
                 raise ValueError(reply.refusal)
             bot.journal.note(command, strategy, now)
             if command == "pause":
+                tell_paused(bot, strategy, place)
                 return f"{strategy} is paused; its open orders are being cancelled"
+            tell_resumed(bot, strategy, place)
             if bot.view.halted is not None:
                 return f"{strategy} is not paused any more, but the bot is halted: {bot.view.halted}"
             return f"{strategy} is trading again"
         if command == "set":
             strategy, name = str(document["strategy"]), str(document["name"])
+            before = _parameter(bot, strategy, name)
             reply = bot.say(SetParameter(strategy, name, document["value"]))
             if reply.refusal is not None:
                 raise ValueError(reply.refusal)
             documents = origin(strategy, name, bot.configured, now)
             bot.journal.parameter(strategy, name, document["value"], now, documents=documents)
+            tell_set(bot, f"{strategy}.{name}", before, _parameter(bot, strategy, name), place)
             return f"{strategy}.{name} is {reply.value}"
         if command == "cancel":
             client_id = int(document["order"])
@@ -307,7 +312,8 @@ class Keeper:
             bot.journal.note(command, f"order {client_id}", now)
             return f"order {client_id} is being cancelled"
         if command == "capital":
-            return capital.move(bot, str(document["strategy"]), dict(document["units"]), document.get("cost_e8"))
+            target, units = str(document["strategy"]), dict(document["units"])
+            return capital.move(bot, target, units, document.get("cost_e8"), place=place)
         raise ValueError(f"{command!r} is not a command of this bot")
 
     def beat(self, bot: Bot) -> None:
@@ -337,6 +343,8 @@ class Keeper:
         status["reconciled"] = bot.comparisons.ended
         status["timezone"] = str(bot.parts.zone)
         status["since"] = bot.started_at
+        opening = standing.opening_equity
+        status["opening_equity"] = None if opening is None else opening / UNIT
         money = bot.view.money
         day = money.day_pnl()
         status["day_pnl"] = None if day is None else day / UNIT
@@ -371,9 +379,14 @@ class Keeper:
         status["page_hosts"] = list(bot.parts.page_hosts)
         with contextlib.suppress(OSError):  # on a full disk, the bot continues without a status file
             bot.parts.folder.write_status(status)
-        bot.page.saw(bot.view, bot.driver.now(), status["equity"])
+        bot.page.saw(bot.view, bot.driver.now(), status["equity"], status["pnl"])
         if ended or bot.page.is_viewed():
             bot.page.publish(standing, bot.journal.run, status)
+
+
+def _parameter(bot: Bot, strategy: str, name: str) -> str:
+    values = {found.name: found.parameters for found in bot.view.strategies()}.get(strategy, {})
+    return spelled(values.get(name))
 
 
 def _unusable(document: dict[str, Any]) -> str | None:

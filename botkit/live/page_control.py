@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from botkit.engine.commands import PAUSED
+from botkit.engine.risk.review import PAUSED
 from botkit.live.bot import Bot
 
 #: the value that marks a command as coming from the page

@@ -286,7 +286,7 @@ class RiskView(Protocol):
 
     def day_pnl_units(self, currency: str) -> int | None:
         """Return the change in equity of the strategies in scope since the start of the trading day, including
-        unrealized profit.
+        unrealized profit. A resume restarts it, so that the old loss does not halt the scope again.
         """
         ...
 

@@ -200,16 +200,17 @@ class ShownBot:
 
     def _read_minutes(self) -> None:
         for row in self._rows_of(self._minutes_file):
-            self._add_minute(row)
+            self._add_minute(row, is_finished=True)
         for row in self.page.get("minutes", ()) if self.state != "ended" else ():
-            self._add_minute(row)
+            self._add_minute(row, is_finished=False)
 
-    def _add_minute(self, row: Any) -> None:
+    def _add_minute(self, row: Any, *, is_finished: bool) -> None:
         with contextlib.suppress(ValueError, TypeError, IndexError):
             if row[0]:
-                self.candles.setdefault(str(row[0]), PairCandles()).add(candle_of(row))
+                self.candles.setdefault(str(row[0]), PairCandles()).add(candle_of(row), is_finished=is_finished)
             else:
-                self.equity.add([int(row[1]), float(row[2])])
+                profit = row[3] if len(row) > 3 else None  # runs of an older botkit did not write it
+                self.equity.add([int(row[1]), float(row[2]), None if profit is None else float(profit)])
 
     def _read_fills(self) -> None:
         count, decimals = self.status.get("fills", 0), self.page.get("decimals")
@@ -265,6 +266,7 @@ class ShownBot:
             "currency": status.get("currency", ""),
             "equity": status.get("equity"),
             "pnl": status.get("pnl"),
+            "opening": status.get("opening_equity"),
             "day": status.get("day_pnl"),
             "open": status.get("open_orders", 0),
             "fills": status.get("fills", 0),

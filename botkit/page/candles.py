@@ -23,10 +23,19 @@ class PairCandles:
 
     def __init__(self) -> None:
         self._rows: list[Candle] = []
+        self._finished_s = -1
 
-    def add(self, row: Candle) -> None:
-        """Add a one-minute candle, or replace the last candle if it was unfinished."""
+    def add(self, row: Candle, *, is_finished: bool = True) -> None:
+        """Add a one-minute candle, or replace the last candle if it was unfinished.
+
+        An unfinished candle that is not newer than the finished ones is ignored: it is from a state that the bot wrote
+        the last time somebody looked.
+        """
         rows = self._rows
+        if is_finished:
+            self._finished_s = row[0]
+        elif row[0] <= self._finished_s:
+            return
         while rows and rows[-1][0] >= row[0]:
             rows.pop()
         rows.append(row)

@@ -361,7 +361,32 @@ def test_after_a_resume_the_daily_loss_is_measured_from_the_resume() -> None:
     portfolio.mark(BTC_TWD, 401)
     assert desk.breached(3) is None
     portfolio.mark(BTC_TWD, 400)
-    assert desk.breached(4) is not None
+    breach = desk.breached(4)
+    assert str(breach) == "the loss since the resume 3,000 TWD has reached max_daily_loss 3,000 TWD"
+    assert portfolio.today.pnl_units(None, "twd") == -6000 * COIN, "what was lost today does not change at a resume"
+
+
+def test_the_whole_day_is_kept_over_a_resume_a_move_of_capital_and_a_restart_and_ends_with_the_day() -> None:
+    desk, portfolio = losing({"twd": 3000}, "bot")
+    portfolio.mark(BTC_TWD, 700)
+    assert desk.breached(1) is not None
+    desk.resume(None)
+    portfolio.transfers.move("a", {"twd": -100 * COIN})
+    again = Portfolio(
+        pairs={str(p): p for p in (BTC_TWD, BTC_USDT, USDT_TWD, ETH_TWD)},
+        shares=portfolio.shares,
+        reserve={},
+        currency="twd",
+    )
+    desk = RiskDesk(rules(max_daily_loss={"twd": 3000}), {}, again, by_day)
+    again.restore(portfolio.state())
+    desk.turn_of_day(NS_PER_HOUR)
+    again.mark(BTC_TWD, 600)
+    assert again.days.pnl_units(None, "twd") == -1000 * COIN
+    assert again.today.pnl_units(None, "twd") == -4000 * COIN
+    desk.turn_of_day(25 * NS_PER_HOUR)
+    assert again.today.pnl_units(None, "twd") == 0
+    assert "today" not in again.state()
 
 
 def test_only_reducing_orders_are_accepted_once_the_loss_limit_is_reached() -> None:

@@ -32,6 +32,7 @@ class Mixed(Strategy):
         if book.best_bid is None or book.best_ask is None:
             return
         self.cancel_all()
+        self.buy(self.pair, amount=900, price=book.best_bid)  # more than it can pay: refused, and never sent
         draw = self.random.random()
         if draw < 0.2:
             self.market_buy(self.pair, spend=200)
@@ -121,6 +122,9 @@ def test_the_simulation_of_an_emulator_session_matches_the_session(session: Sess
     assert abs(figures["later_s"]) < 1.0, figures
     [run] = found["runs"]
     assert run["measured"]["matched"] > 0.9, run["measured"]
+    status = json.loads((session.place / "status.json").read_text())
+    assert status["refused"] > 20
+    assert run["orders"] == status["orders"], "those that were sent, as the bot counts them"
     assert any(line.startswith("latency: {from: ") for line in run["proposals"])
     assert any(line.startswith('slippage: "0.00') for line in run["proposals"])
     real = [pair["real"] for pair in run["pairs"] if pair["real"]]

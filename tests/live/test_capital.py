@@ -90,6 +90,10 @@ async def test_capital_can_be_added_to_and_taken_from_a_running_bot(
     assert text.startswith(
         'p was given 20000 usdt and 0.5 btc; its `capital:` may stay unchanged, or become {usdt: "70000"'
     )
+    assert (
+        "the capital of p was changed by +20000 usdt and +0.5 btc on the command line, "
+        "from 50000 usdt to 70000 usdt, 0.5 btc"
+    ) in told(bot)
     assert available(bot, "usdt") == 70_000
     assert puppet(bot).position("btc_usdt").amount == 0.5
     # meanwhile, the price moves and changes the value of half a coin, but the added capital counts as neither profit

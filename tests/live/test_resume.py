@@ -97,6 +97,9 @@ async def test_losses_from_before_the_resume_of_a_stopped_bot_do_not_halt_it_aga
     assert await resume(limited, level) == 0
     again = await limited.start()
     await trades_on(again)
+    today = again.view.money.day_pnl(level)
+    assert today is not None
+    assert today < -10 * 10**8, "what is shown as today's is the whole day's"
     await limited.crash(again)
     await trades_on(await limited.start())
 

@@ -205,7 +205,7 @@ async def test_commands_from_another_process_are_executed(world: World) -> None:
         await settled(order)
         assert "paused" in await asked(world, "pause", strategy="p")
         await until(lambda: order.is_final)
-        assert far_buy(bot).reason == "p is halted: paused by hand"
+        assert far_buy(bot).reason == "p is paused by hand"
         StateFolder(world.folder / "state").set_halt(KeptHalt(kind="panic", reason="by hand", time=0))
         await until(lambda: bot.view.halted is not None)
         assert "not paused any more, but the bot is halted" in await asked(world, "resume", strategy="p")
@@ -233,7 +233,13 @@ async def test_a_pause_is_shown_with_its_remedy_while_the_bot_runs_and_after_a_r
     folder = StateFolder(world.folder / "state")
     bot = await world.start()
     bot.say(Pause("p"))
-    assert f"  {remedy}" in summary_lines(summary_of(bot.standing()))
+    far_buy(bot)
+    lines = summary_lines(summary_of(bot.standing()))
+    assert f"  {remedy}" in lines
+    assert "1 p is paused by hand" in "\n".join(lines)
+    assert "halted" not in "\n".join(lines)
+    [row] = picture_of(bot.standing()).strategies
+    assert (row.state, row.why_not) == ("paused", "paused by hand")
     await until(lambda: standstills_of(folder) == [remedy])
     await world.crash(bot)
     again = await world.start()
@@ -807,3 +813,24 @@ async def test_quotes_that_a_halted_bot_refuses_are_not_counted_as_orders(world:
         bot.driver.wake()
         await until(lambda number=number: sum(bot.view.strategies()[0].refusals.values()) == number)
     assert bot.view.strategies()[0].orders == 0
+
+
+async def test_what_a_person_does_is_told_and_logged_in_one_line_each(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "botkit.live")
+    bot = await world.start()
+    keeper = Keeper()
+    running = asyncio.create_task(keeper.run(bot, None))
+    await asked(world, "set", strategy="p", name="size", value="0.02", by="telegram")
+    await asked(world, "pause", strategy="p")
+    await asked(world, "resume", strategy="p")
+    keeper.request_stop("test")
+    await running
+    said = [text for level, text in bot.told if level == "info"]  # type: ignore[attr-defined]
+    assert said[-3:] == [
+        "p.size was set from 0.01 to 0.02 on Telegram",
+        "p was paused by hand on the command line",
+        "p was resumed by hand on the command line",
+    ]
+    assert [text for text in caplog.messages if text in said[-3:]] == said[-3:]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.report.browser import Browser
+from tests.report.browser import Browser, Chromium
 from tests.waiting import wait_for
 
 _numbers = itertools.count()
@@ -124,8 +124,34 @@ def run_bot(state: Path, configs: Sequence[Path], *more: str) -> Started:
     return Started(state, "run", *map(str, configs), "--plain", "--page", "--page-port", "0", *more)
 
 
+#: notes the series of every chart, which the page's script keeps to itself
+WATCH_CHARTS = """
+window.allSeries = [];
+Object.defineProperty(window, "LightweightCharts", {
+  configurable: true,
+  set(library) {
+    const createChart = (...given) => {
+      const chart = library.createChart(...given), addSeries = chart.addSeries.bind(chart);
+      chart.addSeries = (...kind) => { const made = addSeries(...kind); window.allSeries.push(made); return made; };
+      return chart;
+    };
+    Object.defineProperty(window, "LightweightCharts", { value: { ...library, createChart } });
+  },
+});
+"""
+
+
 class PageBrowser(Browser):
     """A browser that opens a live page."""
+
+    def __init__(self, chromium: Chromium) -> None:
+        super().__init__(chromium)
+        self._call("Page.addScriptToEvaluateOnNewDocument", source=WATCH_CHARTS)
+
+    def drawn(self, kind: str) -> list[dict[str, Any]]:
+        """Return the data of the first series of a kind, such as ``Candlestick``."""
+        found = f"(window.allSeries || []).find((made) => made.seriesType() === {kind!r})"
+        return list(self.run(f"({found})?.data() || []"))
 
     def visit(self, address: str, *, ready: bool = True) -> None:
         """Open an address, and wait until the page shows a bot."""

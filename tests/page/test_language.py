@@ -59,6 +59,7 @@ def test_a_reply_from_the_bot_is_in_chinese(browser: PageBrowser, chinese: str) 
     browser.wait_for_text("#said", "已暫停，正在取消其掛單")
     browser.wait_for_text("#strategies", "已暫停")
     browser.wait_for_text("#why", "手動暫停")
+    browser.wait_for_text("#events", "b 已手動暫停（網頁）")
     assert english_left(browser, NAMES) == []
     browser.run("document.querySelector('#strategies button').click()")
     browser.wait_for_text("#said", "已恢復交易")

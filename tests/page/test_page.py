@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 from decimal import Decimal
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.page.pages import PageBrowser, gain
+from botkit.live.telling.minutes import MINUTES
+from tests.page.pages import PageBrowser, Started, gain, run_bot, write_bot
+from tests.waiting import wait_for
 
 #: the number of panes in the price chart: each pane has four canvases, and the time scale has fewer
 PANES = "[...document.querySelectorAll('#price tr')].filter((e) => e.querySelectorAll('canvas').length === 4).length"
+
+#: the charts' times are as if the zone were UTC
+TAIPEI_S = 8 * 3600
 
 
 def test_the_page_shows_price_fills_orders_balances_limits_reasons_and_parameters(
@@ -61,3 +68,49 @@ def test_gains_are_green_on_the_english_page(browser: PageBrowser, address: str)
     browser.visit(address)
     assert not gain(browser)
     assert browser.text("#up") == "Green up"
+
+
+def test_a_page_opened_again_later_has_every_minute_of_the_run(tmp_path: Path, browser: PageBrowser) -> None:
+    """The state from the end of the first visit holds an unfinished minute that is long over."""
+    config = write_bot(tmp_path)
+    with run_bot(tmp_path / "state", [config], "--speed", "60") as started:
+        address = started.line("page at ")
+        browser.visit(address)
+        wait_for(lambda: browser.drawn("Candlestick"))
+        browser.visit("about:blank#", ready=False)
+        folder = tmp_path / "state" / "shown" / "emulator" / "inside"
+        [run] = (folder / "runs").iterdir()
+
+        def minutes() -> list[int]:
+            rows = map(json.loads, (run / MINUTES).read_text().splitlines())
+            return [row[1] for row in rows if row[0] == "btc_usdt"]
+
+        def shown_last() -> int:
+            return int(json.loads((folder / "page.json").read_text())["minutes"][0][1])
+
+        wait_for(lambda: minutes()[-1] >= shown_last() + 180)
+        written = minutes()
+        browser.visit(address)
+        wait_for(lambda: browser.drawn("Candlestick"))
+        drawn = [row["time"] - TAIPEI_S for row in browser.drawn("Candlestick")]
+        assert drawn[: len(written)] == written
+
+
+def test_capital_that_is_moved_is_told_and_is_no_gain_on_the_equity_curve(tmp_path: Path, browser: PageBrowser) -> None:
+    config = write_bot(tmp_path)
+    with run_bot(tmp_path / "state", [config], "--speed", "60", "--lang", "zh-TW") as started:
+        browser.visit(started.line("page at "))
+        wait_for(lambda: len(browser.drawn("Area")) > 2)
+        assert browser.run("document.getElementById('equity-note').hidden")
+        with Started(tmp_path / "state", "capital", "add", str(config), "b", "usdt=45000") as adding:
+            adding.line("b was given")
+        moved = len(browser.drawn("Area"))
+        wait_for(lambda: len(browser.drawn("Area")) > moved + 2)
+        browser.wait_for_text(
+            "#events", "b 的資金變動 +45000 usdt（命令列），由 50000 usdt, 1 btc 變為 95000 usdt, 1 btc"
+        )
+        browser.wait_for_text("#equity-note", "移動過資金")
+        values = [row["value"] for row in browser.drawn("Area")]
+        assert max(values) - min(values) < 22_500
+        assert min(values) > 150_000, "the curve is that of the capital that the bot has now"
+        wait_for(lambda: "95000 usdt, 1 btc" in started.said)

@@ -37,11 +37,11 @@ def test_a_minute_row_summarizes_its_trades(tmp_path: Path) -> None:
     minutes = Minutes(tmp_path, REAL_DISK, lambda text: None)
     for time_s, price, amount in [(60, 10, 1), (80, 12, 2), (119, 9, 1), (121, 11, 4), (110, 15, 1)]:
         minutes.saw(trade(time_s, price, amount))
-    minutes.worth(125 * NS_PER_S, 100.5)
-    minutes.worth(130 * NS_PER_S, 200.0)
-    minutes.worth(181 * NS_PER_S, None)
+    minutes.worth(125 * NS_PER_S, 100.5, 0.5)
+    minutes.worth(130 * NS_PER_S, 200.0, 100.0)
+    minutes.worth(181 * NS_PER_S, None, None)
     minutes.flush()
-    assert rows_of(tmp_path / MINUTES) == [["btc_usdt", 60, 10, 12, 9, 9, 4], ["", 120, 100.5]]
+    assert rows_of(tmp_path / MINUTES) == [["btc_usdt", 60, 10, 12, 9, 9, 4], ["", 120, 100.5, 0.5]]
     assert minutes.running() == [["btc_usdt", 120, 11, 15, 11, 15, 5]]
     minutes.close()
     assert rows_of(tmp_path / MINUTES)[2:] == [["btc_usdt", 120, 11, 15, 11, 15, 5]]
@@ -181,7 +181,7 @@ def test_a_page_that_reconnects_receives_only_the_data_it_missed(tmp_path: Path)
     assert found is not None
     assert "begins" not in found
     assert "messages" not in found["sections"]
-    assert found["sections"]["equity"]["rows"] == [[60, 5.0]]
+    assert found["sections"]["equity"]["rows"] == [[60, 5.0, None]]
 
 
 def test_a_new_run_is_sent_from_the_beginning(tmp_path: Path) -> None:
@@ -239,3 +239,17 @@ def test_a_damaged_page_file_causes_no_error(tmp_path: Path, content: str) -> No
     viewer.looks_at(PageView(bot=bot.id))
     assert viewer.news(bots, bots.all(), []) is not None
     assert StateFolder(folder).holder() is None
+
+
+def test_a_minute_of_the_state_that_is_older_than_the_written_ones_changes_nothing() -> None:
+    candles = PairCandles()
+    for minute in range(3):
+        candles.add((minute * 60, 10.0, 20.0, 5.0, 11.0, 4.0))
+    for minute in (0, 2):  # published before the minute was finished, and left since nobody was looking
+        candles.add((minute * 60, 10.0, 12.0, 9.0, 10.0, 1.0), is_finished=False)
+    assert candles.candles(60) == [(minute * 60, 10.0, 20.0, 5.0, 11.0, 4.0) for minute in range(3)]
+    candles.add((180, 11.0, 11.0, 11.0, 11.0, 1.0), is_finished=False)
+    candles.add((180, 11.0, 13.0, 11.0, 12.0, 2.0), is_finished=False)
+    assert candles.candles(60)[3:] == [(180, 11.0, 13.0, 11.0, 12.0, 2.0)]
+    candles.add((180, 11.0, 13.0, 11.0, 12.5, 3.0))
+    assert candles.candles(60)[3:] == [(180, 11.0, 13.0, 11.0, 12.5, 3.0)]

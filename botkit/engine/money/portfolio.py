@@ -84,15 +84,17 @@ class Portfolio:
         self.balances = BalanceCheck(self.ledger)
         self._stakes = Stakes(self.ledger, self.valuation)
         self.capital = CapitalRecord()
+        #: the day's profit as loss limits count it: a resume restarts it
         self.days = DayProfit(self.equity_units, self.holdings, self.valuation, self.ledger)
+        #: the whole day's profit, as it is shown: a resume must not hide the loss before it
+        self.today = DayProfit(self.equity_units, self.holdings, self.valuation, self.ledger)
         #: the highest equity so far for each level with a drawdown limit
         self.peaks = Peaks(self.equity_units, self.holdings, self.valuation, self.ledger)
         self.transfers = CapitalTransfers(
             self.ledger,
             self._stakes,
             self.capital,
-            self.days,
-            self.peaks,
+            (self.days, self.today, self.peaks),
             self.valuation,
             currency=currency,
             reserve=self.reserve,
@@ -150,6 +152,7 @@ class Portfolio:
             "flows": self._stakes.flows_aside
             | {name: dict(stake.flows) for name, stake in stakes.items() if stake.flows is not None},
             **self.days.state(),
+            **({"today": self.today.state()} if self.today.state() != self.days.state() else {}),
             **({"peaks": self.peaks.state()} if self.peaks.baselines else {}),
             "rounding": self.balances.rounding_units,
         }
@@ -193,6 +196,7 @@ class Portfolio:
             elif stake.flows is not None:
                 stake.flows.update(flows)
         self.days.restore(state, self._stakes.present)
+        self.today.restore(state.get("today", state), self._stakes.present)
         if "peaks" in state:
             self.peaks.restore(state["peaks"], self._stakes.present)
         self.balances.rounding_units = state["rounding"]
@@ -396,6 +400,7 @@ class Portfolio:
             if position is not None:
                 position.price_opening(ticks)
         self.days.first_price()
+        self.today.first_price()
         self.peaks.first_price()
 
     def last_price(self, pair: Pair) -> float | None:
@@ -406,6 +411,10 @@ class Portfolio:
     def holdings(self, strategy: str | None) -> dict[str, int]:
         """Return the holdings of a strategy (None: of all strategies combined), in units per currency."""
         return self.ledger.holdings() if strategy is None else self._stakes.present[strategy].holdings()
+
+    def is_resumed_today(self, strategy: str | None, currency: str) -> bool:
+        """Return True if a resume within the day restarted the loss that a limit counts."""
+        return self.days.baseline_units(strategy, currency) != self.today.baseline_units(strategy, currency)
 
     def equity_units(self, strategy: str | None, into: str) -> int | None:
         """Return the equity of a strategy (None: of all strategies, without unassigned funds) at last prices; None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from botkit.engine.money.capital import CapitalRecord, not_available, not_unassigned
 from botkit.engine.money.day_profit import DayProfit
@@ -17,15 +18,14 @@ from botkit.model.money import UNIT, format_units
 class CapitalTransfers:
     """Moves money between a strategy's sub-account and unassigned. The ``reserve`` is never given away."""
 
-    __slots__ = ("_capital", "_currency", "_days", "_ledger", "_peaks", "_reserve", "_stakes", "_valuation")
+    __slots__ = ("_baselines", "_capital", "_currency", "_ledger", "_reserve", "_stakes", "_valuation")
 
     def __init__(
         self,
         ledger: AccountLedger,
         stakes: Stakes,
         capital: CapitalRecord,
-        days: DayProfit,
-        peaks: DayProfit,
+        baselines: Sequence[DayProfit],
         valuation: Valuation,
         *,
         currency: str,
@@ -34,8 +34,7 @@ class CapitalTransfers:
         self._ledger = ledger
         self._stakes = stakes
         self._capital = capital
-        self._days = days
-        self._peaks = peaks
+        self._baselines = baselines
         self._valuation = valuation
         self._currency = currency
         self._reserve = reserve
@@ -109,7 +108,9 @@ class CapitalTransfers:
 
     def _moving(self, levels: Sequence[str | None], move: Callable[[], None]) -> None:
         """Call ``move``, which changes the holdings of ``levels`` without profit or loss."""
-        self._days.moving(levels, lambda: self._peaks.moving(levels, move))
+        for baseline in self._baselines:
+            move = partial(baseline.moving, levels, move)
+        move()
 
     def _give(
         self, part: str, owners: Sequence[str], units_by_currency: Mapping[str, int], cost_e8: int | None

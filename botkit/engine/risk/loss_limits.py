@@ -23,9 +23,13 @@ class LossBreach(msgspec.Struct, frozen=True):
     currency: str
     loss_units: int
     limit_units: int
+    #: True if a resume within the day restarted the count
+    is_since_resume: bool = False
 
     def __str__(self) -> str:
         loss, limit = money_text(self.loss_units, self.currency), money_text(self.limit_units, self.currency)
+        if self.is_since_resume:
+            return f"the loss since the resume {loss} has reached max_daily_loss {limit}"
         return f"the day's loss {loss} has reached max_daily_loss {limit}"
 
 

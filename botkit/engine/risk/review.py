@@ -24,6 +24,9 @@ from botkit.model.money import UNIT
 from botkit.model.orders import BUY, Order
 from botkit.model.pairs import Pair
 
+#: the reason of a halt that is a pause
+PAUSED = "paused by hand"
+
 #: longer than the longest day with a clock change, and shorter than two of the shortest such days
 _INTO_NEXT_DAY = 30 * NS_PER_HOUR
 
@@ -125,6 +128,7 @@ class RiskDesk:
                     for currency, units in rule.limits.items():
                         self._limits.append(LossLimit(level, currency, units))
                         portfolio.days.watch(level, currency)
+                        portfolio.today.watch(level, currency)
         #: True if price moves must be checked
         self.has_loss_limits = bool(self._limits or self._drawdowns)
         #: True if the peak equity must be tracked, so that every price matters
@@ -142,7 +146,7 @@ class RiskDesk:
         if self.halts and not order.reduces:
             for level in (name, None):
                 if level in self.halts:
-                    return f"{'the bot' if level is None else name} is halted: {self.halts[level]}"
+                    return _refusal_of_halt("the bot" if level is None else name, self.halts[level])
         if self._unpriced and not order.reduces and order.side is BUY and self._counts_positions(name):
             unpriced = self._estimate(order.pair)
             if unpriced is not None:
@@ -257,6 +261,7 @@ class RiskDesk:
         if self.portfolio.days.day == start:
             return False  # the bot was restarted within the day, and the baseline was restored
         self.portfolio.days.start(start)
+        self.portfolio.today.start(start)
         return True
 
     def next_day(self) -> Nanos | None:
@@ -274,7 +279,8 @@ class RiskDesk:
                 continue
             pnl = self.portfolio.days.pnl_units(limit.level, limit.currency)
             if pnl is not None and -pnl >= limit.limit_units:
-                breach = LossBreach(limit.level, limit.currency, -pnl, limit.limit_units)
+                resumed = self.portfolio.is_resumed_today(limit.level, limit.currency)
+                breach = LossBreach(limit.level, limit.currency, -pnl, limit.limit_units, resumed)
                 self.halt(limit.level, str(breach))
                 return breach
         for fall in self._drawdowns:
@@ -386,7 +392,7 @@ class RiskDesk:
         self.halts[level] = reason
 
     def resume(self, level: str | None) -> None:
-        """Lift a halt. The level's daily profit is measured from now on, because otherwise the earlier loss would halt
+        """Lift a halt. Loss limits count the level's loss from now on, because otherwise the earlier loss would halt
         the level again.
         """
         if self.halts.pop(level, None) is not None:
@@ -396,6 +402,11 @@ class RiskDesk:
     def halted(self, level: str | None) -> str | None:
         """Return the reason why a strategy (None: the bot) is halted, or None."""
         return self.halts.get(level)
+
+
+def _refusal_of_halt(level: str, reason: str) -> str:
+    # whoever paused a strategy must not read that something went wrong
+    return f"{level} is {PAUSED}" if reason == PAUSED else f"{level} is halted: {reason}"
 
 
 def _no_reason(rule: RiskRule, returned: object) -> str:

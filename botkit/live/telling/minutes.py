@@ -1,10 +1,10 @@
 """Stores a run's prices as one row per minute and pair, for the live page: ``minutes.jsonl`` in the run's folder.
 
     ["btc_usdt", 1796027880, 104479.1, 104483.0, 104470.2, 104471.0, 1.25]
-    ["", 1796027880, 20450.47]
+    ["", 1796027880, 20450.47, -3.21]
 
 A pair's row contains the start of the minute in seconds, followed by open, high, low, close and volume. A row without a
-pair is the bot's equity.
+pair is the bot's equity and the run's profit, which capital moved meanwhile does not change; null while it is unknown.
 
 The trades come from the recording, which passes them on after the resulting orders have been sent.
 """
@@ -20,7 +20,7 @@ from botkit.model.clock import NS_PER_MINUTE, Nanos
 from botkit.model.events import Trade
 
 MINUTES = "minutes.jsonl"
-Row = list[str | int | float]
+Row = list[str | int | float | None]
 
 
 class Minutes:
@@ -47,12 +47,12 @@ class Minutes:
         row[5] = price
         row[6] += trade.amount  # type: ignore[operator]
 
-    def worth(self, now: Nanos, equity: float | None) -> None:
-        """Record the equity, once per minute."""
+    def worth(self, now: Nanos, equity: float | None, profit: float | None) -> None:
+        """Record the equity and the run's profit, once per minute."""
         start, row = now // NS_PER_MINUTE * 60, self._running.get("")
         if equity is None or (row is not None and start == row[1]):
             return
-        self._running[""] = row = ["", start, equity]
+        self._running[""] = row = ["", start, equity, profit]
         self._finished.append(row)
 
     def running(self) -> list[Row]:

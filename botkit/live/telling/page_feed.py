@@ -131,9 +131,9 @@ class PageFeed:
             self._viewed, self._viewed_s = found, self._now_s()
         return self._viewed_s is not None and self._now_s() - self._viewed_s < _VIEWED_S
 
-    def saw(self, view: EngineView, now: Nanos, equity: float | None) -> None:
-        """Record the equity and the points that strategies have drawn. Called about once a second."""
-        self.minutes.worth(now, equity)
+    def saw(self, view: EngineView, now: Nanos, equity: float | None, profit: float | None) -> None:
+        """Record the equity, the run's profit and the points that strategies have drawn. Called about once a second."""
+        self.minutes.worth(now, equity, profit)
         self.lines.saw(view.lines(latest=LATEST))
 
     def publish(self, standing: Standing, run: int, status: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from botkit.engine.commands import PAUSED
+from botkit.engine.risk.review import PAUSED
 from botkit.engine.view import EngineView
 from botkit.engine.view_values import StrategyView
 from botkit.live.standing import Standing

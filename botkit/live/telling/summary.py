@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from botkit.engine.commands import PAUSED
+from botkit.engine.risk.review import PAUSED
 from botkit.live.standing import Standing
 from botkit.model.counts import counted
 from botkit.model.figures import amount_figure, money_figure, price_figure, separated

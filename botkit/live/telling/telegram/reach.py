@@ -131,7 +131,7 @@ class ReachableBot:
         return _DOES[command](self, strategy)
 
     def _ask(self, command: str, timeout_s: float = 10.0, **more: str) -> str:
-        return commands.ask(self._folder, command, timeout_s=timeout_s, clock=self._clock, **more)
+        return commands.ask(self._folder, command, timeout_s=timeout_s, clock=self._clock, by=commands.TELEGRAM, **more)
 
     def _status(self, strategy: str | None) -> str:
         return "\n".join(status_lines(self._folder))

@@ -169,7 +169,7 @@ const clearPlots = () => {
   byId("price").style.setProperty("--panes", 0);
 };
 
-const equity = { chart: null, last: 0 };
+const equity = { chart: null, last: 0, opening: null };
 const drawEquityChart = () => {
   const place = byId("equity");
   place.setAttribute("data-chart", "");
@@ -177,14 +177,20 @@ const drawEquityChart = () => {
   equity.chart.applyOptions({ handleScroll: false, handleScale: false });
   equity.series = themed(equity.chart.addSeries(LC.AreaSeries, { ...QUIET, lineWidth: 2, lastValueVisible: true, priceFormat: inMoney }), () => ({ lineColor: color("accent"), topColor: color("accent-soft"), bottomColor: color("accent-none") }));
 };
+const openingNow = () => { const bot = state.bots.find((found) => found.id === state.bot); return bot && bot.opening !== undefined ? bot.opening : null; };
+// Capital moved in or out is neither profit nor loss: each point is what the bot had earned by then on what it has now.
 const showEquity = (anew) => {
+  const opening = openingNow();
+  if (opening !== equity.opening) { equity.opening = opening; anew = true; }
   if (anew) equity.last = 0;
   const points = [];
-  let last = -1;
-  for (const [seconds, value] of state.rows.equity) {
-    const time = local(seconds);
+  let last = -1, moved = false;
+  for (const [seconds, worth, profit] of state.rows.equity) {
+    const time = local(seconds), value = profit === null || opening === null ? worth : opening + profit;
+    if (Math.abs(value - worth) > 1e-6) moved = true;
     if (time > last) { points.push({ time, value }); last = time; }
   }
+  byId("equity-note").hidden = !moved;
   if (points.length && !anew && equity.last) points.filter((point) => point.time >= equity.last).forEach((point) => equity.series.update(point));
   else equity.series.setData(points);
   equity.last = last > 0 ? last : 0;

@@ -43,7 +43,7 @@ listeners.push((changed) => {
   if (has("fills")) drawMarks();
   if (has("fills", "messages", "cleared", "begins")) showEvents();
   if (has("log", "cleared", "begins")) showLog();
-  if (has("equity")) showEquity(false);
+  if (has("equity") || (has("bots") && openingNow() !== equity.opening)) showEquity(false);
   if (has("runs")) showRuns();
   root.dataset.ready = String(state.bots.length > 0 && Boolean(state.sections.head));
 });
