@@ -41,8 +41,9 @@ from botkit.live.telling.lines import LINES, lines_in
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.columns import MarketColumns
 from botkit.model.events import Fill
-from botkit.model.inputs import Input, MoveCapital, Restore, Stop
+from botkit.model.inputs import Input, Restore, Stop
 from botkit.model.latency import STEPS, MeasuredLatencies, Quantiles
+from botkit.model.money import format_units
 from botkit.model.orders import Order, OrderState
 from botkit.model.pairs import Pair
 from botkit.model.results import (
@@ -128,6 +129,8 @@ class SessionOrders:
         self.rate_limited = 0
         #: strategy -> the reason why it was stopped
         self.stopped: dict[str, str] = {}
+        #: capital that was moved during the session, in units by strategy and currency
+        self.moved: dict[tuple[str, str], int] = {}
         self._known = {order.client_id: order for order in restored}
         for row in rows:
             self.end = row["t"]
@@ -155,6 +158,14 @@ class SessionOrders:
         elif kind == "stopped":
             name, _, why = row["text"].partition(": ")
             self.stopped[name] = why
+        elif kind == "capital":
+            self._moved(row["text"])
+
+    def _moved(self, text: str) -> None:
+        target, figures = text.partition(" ")[::2]
+        for figure in figures.partition(" at ")[0].split():
+            currency, _, units = figure.partition("=")
+            self.moved[target, currency] = self.moved.get((target, currency), 0) + int(units)
 
     def _fill(self, row: dict[str, Any], order: Order) -> None:
         value = order.pair.rules.value_units(row["price"], row["lots"])
@@ -190,9 +201,8 @@ class _Replayed:
         self.known: list[MarketColumns] = []
         self.start: Nanos = 0
         self.inputs = 0
-        #: the time at which the bot was asked to stop, and whether capital was moved
+        #: the time at which the bot was asked to stop
         self.stopped_at: Nanos | None = None
-        self.has_moved_capital = False
         #: client id of an order -> client id of the order that it closes, as specified by the strategy
         self.closes: dict[int, int] = {}
         self.verdict: Verdict | None = None
@@ -234,14 +244,11 @@ class _Replayed:
         """Do nothing, because nothing is observed before a turn."""
 
     def heard(self, now: Nanos, given: Input | None) -> None:
-        """Record when the bot was asked to stop, and whether capital was moved. If capital was moved, the change in
-        equity is not entirely profit.
-        """
+        """Record when the bot was asked to stop."""
         self.inputs += 1
         if type(given) is Stop:
             self.stopped_at = now
             self.engine.view.lines(latest=1)  # the engine adds the indicators' last bars only when their lines are read
-        self.has_moved_capital |= type(given) is MoveCapital and self.recorder is not None
 
     def turned(self, now: Nanos) -> None:
         """Start recording once trading is open."""
@@ -362,7 +369,7 @@ def _result(
         indicators=replayed.engine.view.lines() if replayed.is_equal else _written_lines(run),
         router=router,
         assumptions=_facts(header, replayed),
-        warnings=_cautions(header, replayed, recorder, notes),
+        warnings=_cautions(header, replayed, recorder, orders, notes),
         unassigned=replayed.unassigned,
         versions={"botkit": versions()["botkit"]},
     )
@@ -520,7 +527,13 @@ def _facts(header: RunHeader, replayed: _Replayed) -> list[str]:
     return found
 
 
-def _cautions(header: RunHeader, replayed: _Replayed, recorder: ResultRecorder, notes: Sequence[str]) -> list[Caution]:
+def _signed(units: int) -> str:
+    return f"{'+' if units >= 0 else ''}{format_units(units)}"
+
+
+def _cautions(
+    header: RunHeader, replayed: _Replayed, recorder: ResultRecorder, orders: SessionOrders, notes: Sequence[str]
+) -> list[Caution]:
     found = []
     if header.mode == "emulator":
         speed = f" at {header.speed:g}x speed" if header.speed != 1 else ""
@@ -540,8 +553,10 @@ def _cautions(header: RunHeader, replayed: _Replayed, recorder: ResultRecorder, 
                 False,
             )
         )
-    if replayed.has_moved_capital:
-        found.append(Caution("capital was moved during the session; equity excludes these transfers", False))
+    if orders.moved:
+        moved = ", ".join(f"{name} {_signed(units)} {currency}" for (name, currency), units in orders.moved.items())
+        text = f"capital was moved during the session ({moved}), which is neither profit nor loss: equity excludes it"
+        found.append(Caution(text, False))
     if replayed.ownership is not None:
         found += cautions_of_coins(replayed.ownership)
     if replayed.is_equal:

@@ -32,7 +32,6 @@ class Mixed(Strategy):
         if book.best_bid is None or book.best_ask is None:
             return
         self.cancel_all()
-        self.buy(self.pair, amount=900, price=book.best_bid)  # more than it can pay: refused, and never sent
         draw = self.random.random()
         if draw < 0.2:
             self.market_buy(self.pair, spend=200)
@@ -46,6 +45,8 @@ class Mixed(Strategy):
 def botkit_register_strategies(register):
     register("mixed", Mixed)
 """
+#: more than the strategy can pay: refused, and never sent
+TOO_MUCH = "        self.buy(self.pair, amount=900, price=book.best_bid)\n        draw ="
 #: enough for fifty fills
 MINUTES = 12
 
@@ -91,7 +92,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a bot that has run for `MINUTES`."""
     folder = tmp_path_factory.mktemp("recorded") / "bot"
     (folder / "plugins").mkdir(parents=True)
-    (folder / "plugins" / "mixed.py").write_text(STRATEGY)
+    (folder / "plugins" / "mixed.py").write_text(STRATEGY.replace("        draw =", TOO_MUCH))
     write_config(folder / "mixed.yaml")
     with pytest.MonkeyPatch.context() as patch, Terminal(folder.parent / "broker"):
         patch.setenv("BOTKIT_STATE", str(folder / "state"))

@@ -114,3 +114,12 @@ def test_capital_that_is_moved_is_told_and_is_no_gain_on_the_equity_curve(tmp_pa
         assert max(values) - min(values) < 22_500
         assert min(values) > 150_000, "the curve is that of the capital that the bot has now"
         wait_for(lambda: "95000 usdt, 1 btc" in started.said)
+    run = tmp_path / "state" / "shown" / "emulator" / "inside" / "runs" / "1"
+    with Started(tmp_path / "state", "report", str(run), "--lang", "zh-TW") as reporting:
+        wait_for(lambda: "report.html" in reporting.said)
+    [report] = tmp_path.glob("out/*/emulator-1/report.html")
+    browser.open(report)
+    assert "實跑期間移動過資金（b +45000 usdt），這不是損益" in browser.run("document.body.textContent")
+    curve = [row["value"] for row in browser.drawn("Area")]
+    assert curve
+    assert max(curve) - min(curve) < 22_500
