@@ -254,18 +254,30 @@ class Books:
                 raise Broken(f"replace: {filled} lots of {old_id} filled, and {client_id} is {ordered} of {most} lots")
 
     def check_recovered(
-        self, words: str, demands: bool, before: Mapping[int, Any], now: Mapping[int, Any], *, starts_over: bool = False
+        self,
+        words: str,
+        demands: bool,
+        before: Mapping[int, Any],
+        now: Mapping[int, Any],
+        *,
+        began: int,
+        starts_over: bool = False,
     ) -> None:
         """Check that a bot that trades on a damaged journal has lost nothing important. ``before`` contains the rows
         from before the damage. Raises Broken.
 
-        A bot without a journal ``starts_over`` if it reports that the journal is missing. Its earlier orders are then
-        foreign, as if the user had moved the journal to another location.
+        An order that arrived after the start had ``began`` may have been missed by the start's listing; the running bot
+        reports it. A bot without a journal ``starts_over`` if it reports that the journal is missing. Its earlier
+        orders are then foreign, as if the user had moved the journal to another location.
         """
         if demands:
             raise Broken(f"journal: {words}, and the bot trades on it")
         lost = [client_id for client_id in before if client_id not in now]
-        there = [client_id for client_id in lost if client_id in self._by_client_id]
+        there = [
+            client_id
+            for client_id in lost
+            if client_id in self._by_client_id and self.orders[self._by_client_id[client_id]].arrived < began
+        ]
         if there and not starts_over:
             raise Broken(
                 f"journal: {words}, and the bot trades without the rows of {there[:5]}, which the exchange has"

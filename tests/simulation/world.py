@@ -583,7 +583,7 @@ class Run:
                 self._judge_halt(self._damaged, str(error))
             return
         life.bot = bot
-        if self._damaged is not None and await self._halts_for_its_journal(self._damaged, life, bot):
+        if self._damaged is not None and await self._halts_for_its_journal(self._damaged, life, bot, began):
             return
         resting = [order.client_id for order in bot.view.open_orders() if order.state.value in _RESTING]
         self.books.check_explained(resting, began)
@@ -625,7 +625,7 @@ class Run:
         self._damaged = _Damaged(before, copy, struck)
         self.books.excuses_rates = True
 
-    async def _halts_for_its_journal(self, damaged: _Damaged, life: Life, bot: Bot) -> bool:
+    async def _halts_for_its_journal(self, damaged: _Damaged, life: Life, bot: Bot, began: int) -> bool:
         """Return True if a start halted because of a damaged journal, which ends this life of the bot. Raises
         Broken.
         """
@@ -634,7 +634,9 @@ class Run:
             rows = self._journaled().rows
             struck = damaged.struck
             is_told = struck.starts_over and any("but this bot has traded before" in text for text in self.told)
-            self.books.check_recovered(struck.words, struck.demands, damaged.before.rows, rows, starts_over=is_told)
+            self.books.check_recovered(
+                struck.words, struck.demands, damaged.before.rows, rows, began=began, starts_over=is_told
+            )
             self.reached("a damaged journal was whole, or its loss made good")
             self._damaged = None
             return False
