@@ -409,6 +409,24 @@ def test_a_restart_keeps_the_daily_baseline_and_a_new_limit_is_measured_from_the
     assert again.days.pnl_units(None, "twd") == 0
 
 
+@pytest.mark.parametrize("is_new_day", [False, True])
+def test_a_run_without_the_strategy_keeps_its_daily_baseline_and_peak_within_the_day(is_new_day: bool) -> None:
+    _, portfolio = losing({"twd": 3000})
+    portfolio.peaks.watch("a", "twd")
+    portfolio.mark(BTC_TWD, 900)
+    pairs = {str(p): p for p in (BTC_TWD, BTC_USDT, USDT_TWD, ETH_TWD)}
+    without = Portfolio(pairs=pairs, shares=[CapitalShare("z", (BTC_TWD,), {})], reserve={}, currency="twd")
+    without.restore(portfolio.state())
+    if is_new_day:
+        without.days.start(NS_PER_DAY)
+    again = Portfolio(pairs=pairs, shares=portfolio.shares, reserve={}, currency="twd")
+    RiskDesk([], {"a": [*rules(max_daily_loss={"twd": 3000}), *rules(max_drawdown="0.5")]}, again, by_day)
+    again.restore(without.state())
+    again.mark(BTC_TWD, 900)
+    assert again.days.pnl_units("a", "twd") == (0 if is_new_day else -1000 * COIN)
+    assert again.peaks.baseline_units("a", "twd") == portfolio.peaks.baseline_units("a", "twd")
+
+
 def test_a_span_of_prices_breaches_a_loss_limit_at_the_same_row_as_single_prices() -> None:
     desk, portfolio = losing({"twd": 3000})
     prices = np.array([900.0, 701.0, 700.0, 1000.0, 600.0])

@@ -22,7 +22,7 @@ Holdings = Callable[[str | None], Mapping[str, int]]
 class DayProfit:
     """Baselines in units by (level, currency); None if no price for the valuation was known at the start of the day."""
 
-    __slots__ = ("_equity", "_holdings", "_ledger", "_unsettled", "_valuation", "baselines", "day")
+    __slots__ = ("_aside", "_equity", "_holdings", "_ledger", "_unsettled", "_valuation", "baselines", "day")
 
     def __init__(self, equity: Equity, holdings: Holdings, valuation: Valuation, ledger: AccountLedger) -> None:
         self._equity = equity
@@ -34,6 +34,8 @@ class DayProfit:
         self.baselines: dict[Key, int | None] = {}
         #: coins added or taken out while their price was unknown; the first price determines their value
         self._unsettled: dict[Key, dict[str, int]] = {}
+        #: the restored rows of strategies that are not configured, kept for the run that has them
+        self._aside: dict[str, list[list[Any]]] = {"baselines": [], "unsettled": []}
 
     def watch(self, level: str | None, currency: str) -> None:
         """Track the daily profit of a strategy (None: all strategies combined) in ``currency``, from now on, restarting
@@ -46,6 +48,7 @@ class DayProfit:
         """Start a trading day at ``now``: the daily profit is measured from this time."""
         self.day = now
         self.begin(self.baselines)
+        self._aside = {"baselines": [], "unsettled": []}  # a baseline is worth nothing on another day
 
     def restart(self, level: str | None) -> None:
         """Restart the daily profit of a strategy (None: all strategies combined), because the strategy was resumed
@@ -113,12 +116,24 @@ class DayProfit:
         """Return the baselines as plain data."""
         return {
             "day": self.day,
-            "baselines": [[level, currency, units] for (level, currency), units in self.baselines.items()],
-            "unsettled": [[level, currency, coins] for (level, currency), coins in self._unsettled.items()],
+            "baselines": [
+                *([level, currency, units] for (level, currency), units in self.baselines.items()),
+                *self._aside["baselines"],
+            ],
+            "unsettled": [
+                *([level, currency, coins] for (level, currency), coins in self._unsettled.items()),
+                *self._aside["unsettled"],
+            ],
         }
 
+    @property
+    def is_empty(self) -> bool:
+        """True if there is nothing to keep."""
+        return not self.baselines and not self._aside["baselines"]
+
     def restore(self, state: Mapping[str, Any], strategies: Collection[str]) -> None:
-        """Restore the result of `state`, for all strategies combined and for those that still exist.
+        """Restore the result of `state`, for all strategies combined and for those that still exist. The rows of the
+        others are kept: otherwise a loss would be forgotten if the bot ran once without the strategy.
 
         The profit of a level that was not tracked before is measured from the first price on.
         """
@@ -129,3 +144,5 @@ class DayProfit:
         self.baselines = watched | kept
         waiting = state.get("unsettled", ())
         self._unsettled = {(level, currency): dict(coins) for level, currency, coins in waiting if level in levels}
+        for rows, found in (("baselines", state["baselines"]), ("unsettled", waiting)):
+            self._aside[rows] = [list(row) for row in found if row[0] not in levels]

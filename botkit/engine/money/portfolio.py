@@ -150,7 +150,7 @@ class Portfolio:
             "flows": self._stakes.flows_aside
             | {name: dict(stake.flows) for name, stake in stakes.items() if stake.flows is not None},
             **self.days.state(),
-            **({"peaks": self.peaks.state()} if self.peaks.baselines else {}),
+            **({"peaks": self.peaks.state()} if not self.peaks.is_empty else {}),
             "rounding": self.balances.rounding_units,
         }
 
