@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 
+from botkit.engine.money.baselines import Baselines
 from botkit.engine.money.capital import CapitalRecord, not_available, not_unassigned
-from botkit.engine.money.day_profit import DayProfit
 from botkit.engine.money.ledger import AccountLedger
 from botkit.engine.money.stakes import Stakes
 from botkit.engine.money.subaccounts import POOL, Fund, SubAccount
@@ -24,8 +24,8 @@ class CapitalTransfers:
         ledger: AccountLedger,
         stakes: Stakes,
         capital: CapitalRecord,
-        days: DayProfit,
-        peaks: DayProfit,
+        days: Baselines,
+        peaks: Baselines,
         valuation: Valuation,
         *,
         currency: str,
@@ -109,7 +109,8 @@ class CapitalTransfers:
 
     def _moving(self, levels: Sequence[str | None], move: Callable[[], None]) -> None:
         """Call ``move``, which changes the holdings of ``levels`` without profit or loss."""
-        self._days.moving(levels, lambda: self._peaks.moving(levels, move))
+        with self._days.moving(levels), self._peaks.moving(levels):
+            move()
 
     def _give(
         self, part: str, owners: Sequence[str], units_by_currency: Mapping[str, int], cost_e8: int | None
