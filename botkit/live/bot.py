@@ -110,7 +110,9 @@ class Bot:
             gate=self._gate,
             watchdog=self.watchdog,
         )
-        self.latch = Latch(parts.folder, journal, notices, say=self.say, now=self.driver.now)
+        self.latch = Latch(
+            parts.folder, journal, notices, configured=self.view.names(), say=self.say, now=self.driver.now
+        )
         self.page = self._page_feed(files)
         self.streams = Streams(parts.adapter, self.driver.sink, StreamNews(notices.tell))
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from botkit.engine.outcome_parts import Reply
 from botkit.live.journal import Journal
@@ -25,7 +25,10 @@ _RETRY_AFTER: Nanos = 1 * NS_PER_S
 
 
 class Latch:
-    """Manages the halts of one bot. ``say`` passes an input to the engine."""
+    """Manages the halts of one bot. ``say`` passes an input to the engine.
+
+    ``configured`` are the names of the bot's strategies. Halts of other strategies are kept for the run that has them.
+    """
 
     def __init__(
         self,
@@ -33,6 +36,7 @@ class Latch:
         journal: Journal,
         notices: Notices,
         *,
+        configured: Collection[str],
         say: Callable[[Input], Reply],
         now: Callable[[], Nanos],
     ) -> None:
@@ -42,11 +46,16 @@ class Latch:
         self._say = say
         self._now = now
         self._is_set = folder.halt() is not None
+        halts, lifted = halts_of(journal), lifted_of(journal, is_halted=self._is_set)
+        #: halts of strategies that are not configured, and the ones among such halts that were lifted. A strategy that
+        #: is left out of a run and put back must come back as it was
+        self._halts_aside = {name: reason for name, reason in halts.items() if name not in configured}
+        self._lifted_aside = [name for name in lifted if name is not None and name not in configured]
         #: levels whose halts were lifted since the last run, until the restored books have been written
-        self.lifted = lifted_of(journal, is_halted=self._is_set)
+        self.lifted = tuple(level for level in lifted if level is None or level in configured)
         #: a halt that has not been written yet
         self._to_write: KeptHalt | None = None
-        self._strategies: dict[str, str] = halts_of(journal)
+        self._strategies: dict[str, str] = halts
         #: what the journal contains: the strategies' halts, and whether the bot is halted
         self._kept = (self._strategies, journal.document(_BOT) is True)
         #: no write is attempted before this time
@@ -99,7 +108,7 @@ class Latch:
         """Save the strategies' halts (set by a loss limit or by the user), so that they survive restarts like the bot's
         own halt.
         """
-        self._strategies = dict(strategies)
+        self._strategies = self._halts_aside | dict(strategies)
         self._keep()
 
     def _keep(self) -> None:
@@ -118,7 +127,7 @@ class Latch:
         account. Raises JournalError.
         """
         self._kept = (self._strategies, self._is_set)
-        self._journal.put_meta({**_documents(*self._kept), _LIFTED: "[]"})
+        self._journal.put_meta({**_documents(*self._kept), _LIFTED: json.dumps(self._lifted_aside)})
         self.lifted = ()
 
 

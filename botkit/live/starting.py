@@ -164,7 +164,7 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     kept = {name: found for name in names if (found := journal.document(f"strategy:{name}")) is not None}
     halts = {name: reason for name, reason in halts_of(journal).items() if name in names}
     halt = parts.folder.halt()
-    lifted = [level for level in bot.latch.lifted if (halt is None if level is None else level in names)]
+    lifted = [level for level in bot.latch.lifted if level is not None or halt is None]
     if halt is not None:
         bot.notices.tell("error", f"halted ({halt.kind}): {halt.reason}. No new orders; `botkit resume` lifts it")
     if opened.losses is not None and halt is not None and opened.losses not in halt.reason:

@@ -84,30 +84,40 @@ def test_capital_moves_neither_count_as_drawdowns_nor_raise_the_peak() -> None:
     assert portfolio.peaks.baseline_units(None, "twd") == 7_000 * UNIT
 
 
-@pytest.mark.parametrize("moved", [-500, 6_000])
-def test_during_a_drawdown_capital_moves_neither_deepen_nor_heal_it(moved: int) -> None:
-    share = CapitalShare(strategy="s0", pairs=(BTC,), capital={"twd": 1_000 * UNIT, "btc": 3 * UNIT})
-    portfolio = Portfolio(pairs=PAIRS, shares=[share], reserve={}, currency="twd")
-    portfolio.open({"twd": 10_000 * UNIT, "btc": 3 * UNIT})
-    risk = RiskDesk([MaxDrawdown("0.1")], {}, portfolio, lambda now: now)
-    for price in (2_000, 1_800):  # equity falls from 7,000 to 6,400: 8.57 % below its peak
-        assert mark(risk, price) is None
+@pytest.mark.parametrize(("moved", "peak"), [(-2_000, 3_500), (2_000, 10_500), (96_500, 175_875)])
+def test_a_capital_move_below_the_peak_changes_no_drawdown(moved: int, peak: float) -> None:
+    portfolio = Portfolio(
+        pairs=PAIRS,
+        shares=[CapitalShare(strategy="s0", pairs=(BTC,), capital={"twd": 3_000 * UNIT, "btc": UNIT})],
+        reserve={},
+        currency="twd",
+    )
+    portfolio.open({"twd": 500_000 * UNIT, "btc": UNIT})
+    risk = RiskDesk([MaxDrawdown("0.45")], {}, portfolio, lambda now: now)
+    assert mark(risk, 4_000) is None  # a peak of 7,000
+    assert mark(risk, 1_000) is None  # 4,000
     portfolio.transfers.move("s0", {"twd": moved * UNIT})
-    assert mark(risk, 1_800) is None
-    peak = portfolio.peaks.baseline_units(None, "twd")
-    assert peak is not None
-    assert (6_400 + moved) * UNIT / peak == pytest.approx(6_400 / 7_000)
+    assert portfolio.peaks.baseline_units(None, "twd") == peak * UNIT
+    assert mark(risk, 1_000) is None
+    if moved < 0:
+        assert mark(risk, 900) is not None  # 1,900 of 3,500
 
 
-def test_capital_added_where_there_was_none_begins_a_new_peak() -> None:
-    share = CapitalShare(strategy="s0", pairs=(BTC,), capital={"twd": 1_000 * UNIT})
-    portfolio = Portfolio(pairs=PAIRS, shares=[share], reserve={}, currency="twd")
+def test_without_equity_a_peak_follows_the_moved_amount() -> None:
+    portfolio = Portfolio(
+        pairs=PAIRS,
+        shares=[CapitalShare(strategy="s0", pairs=(BTC,), capital={"twd": 4_000 * UNIT})],
+        reserve={},
+        currency="twd",
+    )
     portfolio.open({"twd": 10_000 * UNIT})
     risk = RiskDesk([MaxDrawdown("0.1")], {}, portfolio, lambda now: now)
     assert mark(risk, 1_000) is None
-    portfolio.transfers.move("s0", {"twd": -1_000 * UNIT})
-    portfolio.transfers.move("s0", {"twd": 3_000 * UNIT})
-    assert portfolio.peaks.baseline_units(None, "twd") == 3_000 * UNIT
+    portfolio.transfers.move("s0", {"twd": -4_000 * UNIT})
+    assert portfolio.peaks.baseline_units(None, "twd") == 0
+    assert mark(risk, 1_000) is None  # nothing can fall
+    portfolio.transfers.move("s0", {"twd": 5_000 * UNIT})
+    assert portfolio.peaks.baseline_units(None, "twd") == 5_000 * UNIT
 
 
 def test_the_peak_equity_survives_a_restart() -> None:

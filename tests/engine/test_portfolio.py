@@ -404,7 +404,7 @@ def test_strategies_in_a_pool_keep_their_own_positions_and_profits() -> None:
 def test_daily_profit_is_measured_from_the_start_of_the_day() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(btc=1)), balances=coins(btc=1))
     portfolio.days.watch("a", "twd")
-    assert portfolio.days.pnl_units("a", "twd") is None
+    assert portfolio.days.pnl_units("a", "twd") == 0
     portfolio.mark(BTC_TWD, 100)  # without prices at the start of the day, profit is measured from the first price
     portfolio.mark(BTC_TWD, 90)
     assert portfolio.days.pnl_units("a", "twd") == -10 * COIN

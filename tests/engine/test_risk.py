@@ -434,6 +434,86 @@ def test_a_restart_keeps_the_daily_baseline_and_a_new_limit_is_measured_from_the
     assert again.days.pnl_units(None, "twd") == 0
 
 
+@pytest.mark.parametrize("is_new_day", [False, True])
+def test_a_run_without_the_strategy_keeps_its_daily_baseline_and_peak_within_the_day(is_new_day: bool) -> None:
+    _, portfolio = losing({"twd": 3000})
+    portfolio.peaks.watch("a", "twd")
+    portfolio.mark(BTC_TWD, 900)
+    pairs = {str(p): p for p in (BTC_TWD, BTC_USDT, USDT_TWD, ETH_TWD)}
+    without = Portfolio(pairs=pairs, shares=[CapitalShare("z", (BTC_TWD,), {})], reserve={}, currency="twd")
+    without.restore(portfolio.state())
+    if is_new_day:
+        without.days.start(NS_PER_DAY)
+    again = Portfolio(pairs=pairs, shares=portfolio.shares, reserve={}, currency="twd")
+    RiskDesk([], {"a": [*rules(max_daily_loss={"twd": 3000}), *rules(max_drawdown="0.5")]}, again, by_day)
+    again.restore(without.state())
+    again.mark(BTC_TWD, 900)
+    assert again.days.pnl_units("a", "twd") == (0 if is_new_day else -1000 * COIN)
+    assert again.peaks.baseline_units("a", "twd") == portfolio.peaks.baseline_units("a", "twd")
+
+
+@pytest.mark.parametrize("limit", [{"max_daily_loss": {"twd": 3000}}, {"max_drawdown": "0.02"}])
+@pytest.mark.parametrize("first_price", [None, 100, 1])
+def test_a_loss_counts_while_another_coin_has_no_price(limit: dict[str, Any], first_price: float | None) -> None:
+    # 3,000 of the strategy's 100,000 TWD are lost, beside coins whose value is unknown for a while
+    portfolio = open_portfolio(
+        CapitalShare("a", (BTC_TWD, ETH_TWD), coins(twd=100_000, eth=5)), balances=coins(twd=100_000, eth=5)
+    )
+    desk = RiskDesk(rules(**limit), {}, portfolio, by_day)
+    desk.start("a", 0)
+    portfolio.mark(BTC_TWD, 1000)
+    fill(desk, portfolio, send(desk, portfolio, make_order("a", BTC_TWD, BUY, price=1000, amount=10)), 1000, 10)
+    assert desk.breached(0) is None
+    assert desk.first_breach(BTC_TWD, np.array([900.0, 701.0, 700.0, 650.0]), 0) == (
+        1 if "max_drawdown" in limit else 2
+    )
+    portfolio.mark(BTC_TWD, 790)  # a loss of 2,100
+    if first_price is None:
+        portfolio.mark(BTC_TWD, 700)
+        assert desk.breached(0) is not None
+        return
+    before = None if "max_drawdown" in limit else portfolio.days.pnl_units(None, "twd")
+    portfolio.mark(ETH_TWD, first_price)  # neither a profit nor a loss
+    if before is not None:
+        assert portfolio.days.pnl_units(None, "twd") == before == -2100 * COIN
+    peak = portfolio.peaks.baseline_units(None, "twd")
+    assert peak is None or peak == (100_000 + 5 * first_price) * COIN
+    portfolio.mark(BTC_TWD, 695)
+    assert desk.breached(0) is not None
+
+
+def test_what_is_bought_before_its_first_price_counts_from_its_cost_on() -> None:
+    portfolio = open_portfolio(
+        CapitalShare("a", (BTC_TWD, ETH_TWD), coins(twd=100_000, eth=5)), balances=coins(twd=100_000, eth=5)
+    )
+    desk = RiskDesk(rules(max_daily_loss={"twd": 3000}), {}, portfolio, by_day)
+    desk.start("a", 0)
+    fill(desk, portfolio, send(desk, portfolio, make_order("a", ETH_TWD, BUY, price=1000, amount=10)), 1000, 10)
+    assert desk.breached(0) is None  # 10,000 TWD are spent, but not lost
+    more = make_order("a", ETH_TWD, BUY, price=1000, amount=1)
+    assert desk.review(more) == "max_daily_loss cannot be checked: a price is missing to value the equity in TWD"
+    assert desk.review(make_order("a", ETH_TWD, SELL, price=1000, amount=1, reduces=True)) is None
+    portfolio.mark(ETH_TWD, 800)
+    assert portfolio.days.pnl_units(None, "twd") == -2000 * COIN
+    portfolio.mark(ETH_TWD, 700)
+    assert desk.breached(0) is not None
+
+
+def test_after_a_restart_a_loss_is_unknown_until_every_held_coin_has_a_price_again() -> None:
+    _, portfolio = losing({"twd": 3000})
+    portfolio.mark(BTC_TWD, 800)
+    pairs = {str(p): p for p in (BTC_TWD, BTC_USDT, USDT_TWD, ETH_TWD)}
+    again = Portfolio(pairs=pairs, shares=portfolio.shares, reserve={}, currency="twd")
+    desk = RiskDesk([], {"a": rules(max_daily_loss={"twd": 3000})}, again, by_day)
+    again.restore(portfolio.state())
+    desk.turn_of_day(NS_PER_HOUR)
+    assert desk.breached(0) is None
+    assert "cannot be checked" in (desk.review(make_order("a", BTC_TWD, BUY, price=700, amount=1)) or "")
+    again.mark(BTC_TWD, 800)
+    assert again.days.pnl_units("a", "twd") == -2000 * COIN
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=700, amount=1)) is None
+
+
 def test_a_span_of_prices_breaches_a_loss_limit_at_the_same_row_as_single_prices() -> None:
     desk, portfolio = losing({"twd": 3000})
     prices = np.array([900.0, 701.0, 700.0, 1000.0, 600.0])

@@ -11,6 +11,8 @@ import pytest
 
 from botkit.emulator import DEFAULT_ACCOUNT
 from botkit.live.bot import Bot
+from botkit.live.journal import Journal
+from botkit.live.latch import lift
 from botkit.live.notices import Notices
 from botkit.live.start_refused import StartRefused
 from botkit.live.starting import OrphanChoice, start
@@ -296,3 +298,34 @@ async def test_a_removed_strategys_position_outlasts_the_memory_of_its_orders(
         assert (again.amount, again.average_entry) == (held.amount, held.average_entry)
         assert third.view.money.holdings("r") == flows
         third.view.money.check()
+
+
+_UNLIMITED = "params: {pair: btc_usdt}}\nemulator"
+_LIMITED = _CONFIG.replace(_UNLIMITED, "params: {pair: btc_usdt}, risk: {max_daily_loss: {usdt: 5}}}\nemulator")
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+async def test_a_loss_halt_outlives_a_run_without_its_strategy(tmp_path: Path, is_resumed: bool) -> None:
+    async with make_world(tmp_path, config=_LIMITED) as world:
+        bot = await world.start()
+        await until(lambda: strategy_of(bot, "r").book("btc_usdt").best_ask)
+        bought = strategy_of(bot, "r").market_buy("btc_usdt", spend=15_000)
+        bot.driver.wake()
+        await until(lambda: bought.state is OrderState.FILLED)
+        await until(lambda: bool(bot.view.halts.get("r")), 20)
+        await world.crash(bot)
+        text = remove(world)
+        if is_resumed:
+            journal = Journal.open(world.folder / "state" / "journal.sqlite")
+            assert lift(journal, "r") is not None
+            journal.close()
+        without = await world.start(orphans="cancel")
+        turns = without.driver.turns
+        await until(lambda: without.driver.turns > turns + 20)
+        assert not without.view.halts
+        await world.crash(without)
+        world.config.write_text(text)
+        again = await world.start()
+        assert bool(again.view.halts.get("r")) is not is_resumed
+        order = strategy_of(again, "r").buy("btc_usdt", amount=0.01, price=1_000)
+        assert order.is_refused is not is_resumed

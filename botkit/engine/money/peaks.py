@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from botkit.engine.money.day_profit import DayProfit
+from collections.abc import Mapping
+
+from botkit.engine.money.baselines import Baselines, Key
 
 
-class Peaks(DayProfit):
+class Peaks(Baselines):
     """Baselines that rise with equity. Capital added or taken scales them, and a resume resets them."""
 
     __slots__ = ()
-
-    def _moved(self, baseline: int, before: int, after: int) -> int:
-        """Keep the drawdown, which is a fraction: taking capital must not deepen it, nor adding capital heal it. Where
-        there was no equity, there was no drawdown to keep.
-        """
-        return baseline * after // before if before > 0 else super()._moved(baseline, before, after)
 
     def raise_to(self, level: str | None, currency: str, equity: int) -> None:
         """Raise the peak of a tracked level to this equity, if the equity is higher."""
         peak = self.baselines.get((level, currency))
         if peak is None or equity > peak:
             self.baselines[level, currency] = equity
+
+    def _follow(self, key: Key, before: int | None, moved: Mapping[str, int]) -> None:
+        """Scale the peak, so that equity is as many percent below it as before the move. Where no percentage exists
+        (without equity before the move, or without prices), the peak moves by the moved amount.
+        """
+        peak = self.baselines[key]
+        assert peak is not None, key
+        super()._follow(key, before, moved)
+        after = self.equity_units(*key)
+        if before is not None and before > 0 and after is not None and after >= 0:
+            self.baselines[key] = -(-peak * after // before)

@@ -85,11 +85,11 @@ class Portfolio:
         self._stakes = Stakes(self.ledger, self.valuation)
         self.capital = CapitalRecord()
         #: the day's profit as loss limits count it: a resume restarts it
-        self.days = DayProfit(self.equity_units, self.holdings, self.valuation, self.ledger)
+        self.days = DayProfit(self.holdings, self.valuation, self.ledger)
         #: the whole day's profit, as it is shown: a resume must not hide the loss before it
-        self.today = DayProfit(self.equity_units, self.holdings, self.valuation, self.ledger)
+        self.today = DayProfit(self.holdings, self.valuation, self.ledger)
         #: the highest equity so far for each level with a drawdown limit
-        self.peaks = Peaks(self.equity_units, self.holdings, self.valuation, self.ledger)
+        self.peaks = Peaks(self.holdings, self.valuation, self.ledger)
         self.transfers = CapitalTransfers(
             self.ledger,
             self._stakes,
@@ -130,7 +130,13 @@ class Portfolio:
                 coins = share.capital.get(pair.base, 0)
                 if coins:
                     stake.positions[pair].open_with(coins)
+        self._begin_measuring()
         self.check()
+
+    def _begin_measuring(self) -> None:
+        self.days.opened()
+        self.today.opened()
+        self.peaks.opened()
 
     def state(self) -> dict[str, Any]:
         """Return all state that must survive a restart, as plain data (with text keys, and with integers kept as
@@ -153,7 +159,7 @@ class Portfolio:
             | {name: dict(stake.flows) for name, stake in stakes.items() if stake.flows is not None},
             **self.days.state(),
             **({"today": self.today.state()} if self.today.state() != self.days.state() else {}),
-            **({"peaks": self.peaks.state()} if self.peaks.baselines else {}),
+            **({"peaks": self.peaks.state()} if not self.peaks.is_empty else {}),
             "rounding": self.balances.rounding_units,
         }
 
@@ -203,6 +209,7 @@ class Portfolio:
         for share in self.shares if starting else ():
             if share.strategy not in self.capital.opened:
                 self._open_later(share)
+        self._begin_measuring()
         self.check()
 
     def _given_before(self, strategy: str, pair: Pair, figures: Sequence[int]) -> int:
@@ -424,22 +431,7 @@ class Portfolio:
         cost. It may therefore be negative, and a change in it is the strategy's profit. Coins that no pair can value
         are not included.
         """
-        total = 0
-        valuation = self.valuation
-        for currency, units in self.holdings(strategy).items():
-            if not units:
-                continue
-            if currency == into:
-                total += units
-                continue
-            path = valuation.find_path(currency, into)
-            if path is None:
-                continue
-            worth = path.convert(units)
-            if worth is None:
-                return None
-            total += worth
-        return total
+        return self.valuation.worth(self.holdings(strategy), into)
 
     def check(self) -> None:
         """Assert that the parts and unassigned add up to the account, no amount is negative, and the locks add up."""

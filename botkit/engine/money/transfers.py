@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from contextlib import ExitStack
 
+from botkit.engine.money.baselines import Baselines
 from botkit.engine.money.capital import CapitalRecord, not_available, not_unassigned
-from botkit.engine.money.day_profit import DayProfit
 from botkit.engine.money.ledger import AccountLedger
 from botkit.engine.money.stakes import Stakes
 from botkit.engine.money.subaccounts import POOL, Fund, SubAccount
@@ -25,7 +25,7 @@ class CapitalTransfers:
         ledger: AccountLedger,
         stakes: Stakes,
         capital: CapitalRecord,
-        baselines: Sequence[DayProfit],
+        baselines: Sequence[Baselines],
         valuation: Valuation,
         *,
         currency: str,
@@ -108,9 +108,10 @@ class CapitalTransfers:
 
     def _moving(self, levels: Sequence[str | None], move: Callable[[], None]) -> None:
         """Call ``move``, which changes the holdings of ``levels`` without profit or loss."""
-        for baseline in self._baselines:
-            move = partial(baseline.moving, levels, move)
-        move()
+        with ExitStack() as stack:
+            for baselines in self._baselines:
+                stack.enter_context(baselines.moving(levels))
+            move()
 
     def _give(
         self, part: str, owners: Sequence[str], units_by_currency: Mapping[str, int], cost_e8: int | None

@@ -138,6 +138,26 @@ class Valuation:
         path = self.find_path(currency, into)
         return None if path is None else path.convert(units)
 
+    def worth(self, units_by_currency: Mapping[str, int], into: str) -> int | None:
+        """Return the value of an amount in several currencies, without coins that no pair can value. Returns None while
+        a price is missing.
+        """
+        total = 0
+        for currency, units in units_by_currency.items():
+            if not units:
+                continue
+            if currency == into:
+                total += units
+                continue
+            path = self.find_path(currency, into)
+            if path is None:
+                continue
+            worth = path.convert(units)
+            if worth is None:
+                return None
+            total += worth
+        return total
+
     def _search(self, currency: str, into: str) -> ValuationPath | None:
         ways: dict[str, tuple[tuple[LastPrice, bool], ...]] = {currency: ()}
         edge = [currency]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from botkit.engine.money.baselines import Baselines
 from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.risk.loss_limits import DrawdownBreach, DrawdownLimit, LossBreach, LossLimit
 from botkit.engine.risk.order_counts import LevelCounts
@@ -284,7 +285,7 @@ class RiskDesk:
                 self.halt(limit.level, str(breach))
                 return breach
         for fall in self._drawdowns:
-            equity = None if fall.level in self.halts else self.portfolio.equity_units(fall.level, fall.currency)
+            equity = None if fall.level in self.halts else self.portfolio.peaks.equity_units(fall.level, fall.currency)
             if equity is None:
                 continue
             self.portfolio.peaks.raise_to(fall.level, fall.currency, equity)
@@ -324,8 +325,8 @@ class RiskDesk:
         for fall in self._drawdowns:
             if fall.level in self.halts or not len(prices):
                 continue
-            worth = WorthOverPrice(self.portfolio, self.portfolio.holdings(fall.level), fall.currency, pair)
-            highest = None if worth.unknown else self._highest(fall, pair, prices, worth)
+            worth = self._worth_over(self.portfolio.peaks, fall, pair)
+            highest = None if worth is None else self._highest(fall, pair, prices, worth)
             if highest is not None:
                 self.portfolio.peaks.raise_to(fall.level, fall.currency, highest)
 
@@ -333,8 +334,8 @@ class RiskDesk:
         peak = self.portfolio.peaks.baseline_units(fall.level, fall.currency)
         if peak is None or not len(prices):
             return None
-        worth = WorthOverPrice(self.portfolio, self.portfolio.holdings(fall.level), fall.currency, pair)
-        if worth.unknown:
+        worth = self._worth_over(self.portfolio.peaks, fall, pair)
+        if worth is None:
             return None
         if float(prices.min()) <= 0:
             return 0  # a row without a price is processed separately
@@ -344,7 +345,7 @@ class RiskDesk:
         for index in np.flatnonzero(values - slack <= least * (1 + 1e-12)):
             row = int(index)
             before = self._highest(fall, pair, prices[: row + 1], worth)
-            equity = self._equity_at(fall, pair, float(prices[row]))
+            equity = self._equity_at(self.portfolio.peaks, fall, pair, float(prices[row]))
             if before is not None and equity is not None and fall.is_reached(equity, max(peak, before)):
                 return row
         return None
@@ -357,15 +358,24 @@ class RiskDesk:
             return None
         values, slack = worth.values(prices)
         near = np.unique(prices[values >= values.max() - 2 * slack])
-        found = [equity for price in near if (equity := self._equity_at(fall, pair, float(price))) is not None]
+        peaks = self.portfolio.peaks
+        found = [equity for price in near if (equity := self._equity_at(peaks, fall, pair, float(price))) is not None]
         return max(found, default=None)
 
-    def _equity_at(self, limit: LossLimit | DrawdownLimit, pair: Pair, price: float) -> int | None:
-        """Return a level's equity at a different price for one pair."""
+    def _worth_over(self, baselines: Baselines, limit: LossLimit | DrawdownLimit, pair: Pair) -> WorthOverPrice | None:
+        """Return what is compared with a level's baseline as a function of one pair's price, or None if unknown."""
+        held = baselines.counted(limit.level, limit.currency)
+        worth = None if held is None else WorthOverPrice(self.portfolio, held, limit.currency, pair)
+        return None if worth is None or worth.unknown else worth
+
+    def _equity_at(
+        self, baselines: Baselines, limit: LossLimit | DrawdownLimit, pair: Pair, price: float
+    ) -> int | None:
+        """Return a level's equity, to compare with its baseline, at a different price for one pair."""
         cell = self.portfolio.prices[pair]
         kept, cell.price = cell.price, price
         try:
-            return self.portfolio.equity_units(limit.level, limit.currency)
+            return baselines.equity_units(limit.level, limit.currency)
         finally:
             cell.price = kept
 
@@ -374,8 +384,8 @@ class RiskDesk:
         baseline = portfolio.days.baseline_units(limit.level, limit.currency)
         if baseline is None or not len(prices):
             return None
-        worth = WorthOverPrice(portfolio, portfolio.holdings(limit.level), limit.currency, pair)
-        if worth.unknown:
+        worth = self._worth_over(portfolio.days, limit, pair)
+        if worth is None:
             return None
         threshold = baseline - limit.limit_units
         for index in worth.candidates(prices, threshold):
@@ -384,7 +394,7 @@ class RiskDesk:
         return None
 
     def _is_breached_at(self, limit: LossLimit, pair: Pair, price: float, threshold: int) -> bool:
-        equity = self._equity_at(limit, pair, price)
+        equity = self._equity_at(self.portfolio.days, limit, pair, price)
         return equity is not None and equity <= threshold
 
     def halt(self, level: str | None, reason: str) -> None:

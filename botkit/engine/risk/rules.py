@@ -225,8 +225,11 @@ class MaxDailyLoss:
             return None
         for currency, limit in self.limits.items():
             pnl = view.day_pnl_units(currency)
-            # profit is unknown only without prices, in which case nothing can have been traded or lost
-            if pnl is not None and -pnl >= limit:
+            # a coin that has had no price yet is left out. The profit is unknown after a restart, until every held coin
+            # has a price again, and after a fill in a pair without one
+            if pnl is None:
+                return f"{self.name} cannot be checked: a price is missing to value the equity in {currency.upper()}"
+            if -pnl >= limit:
                 return (
                     f"the day's loss {money_text(-pnl, currency)} has reached {self.name} {money_text(limit, currency)}"
                 )
@@ -236,8 +239,8 @@ class MaxDailyLoss:
 class MaxDrawdown:
     """``max_drawdown: 0.2``: the maximum drawdown from peak equity, as a fraction: 0.2 is 20 %.
 
-    Capital added or taken shifts the peak. When the limit is reached, the strategy (or, at bot level, the bot) is
-    halted until resumed. The peak is then reset to the current equity: see
+    Capital added or taken scales the peak, so that it changes no drawdown. When the limit is reached, the strategy (or,
+    at bot level, the bot) is halted until resumed. The peak is then reset to the current equity: see
     `botkit.engine.risk.review.RiskDesk.breached`.
     """
 
