@@ -152,13 +152,15 @@ class Network:
         dialled = await self.dial(host, port) if sock is None else sock
         side = dialled.connection.client
         side.connect(factory, contextvars.copy_context())
+        protocol = side.protocol
+        if protocol is None:
+            raise ConnectionResetError(errno.ECONNRESET, "the connection was reset while it was being made")
         loop = asyncio.get_running_loop()
         begun = loop.create_future()
         # after `connection_made`, as asyncio guarantees; a request that is cancelled by then no longer waits
         loop.call_soon(lambda: begun.cancelled() or begun.set_result(None))
         await begun
-        assert side.protocol is not None
-        return side, side.protocol
+        return side, protocol
 
     def latency_s(self, link: Link) -> float:
         """Return a new random latency for a link."""

@@ -88,6 +88,17 @@ async def test_a_connection_reset_reaches_both_sides() -> None:
             assert answer.status == 200
 
 
+async def test_a_connection_that_is_reset_while_it_is_made_is_refused() -> None:
+    async with served(echo) as base, aiohttp.ClientSession() as session:
+        network = running().network
+        network.on_connect.append(lambda connection: connection.reset())
+        with pytest.raises(aiohttp.ClientOSError, match="reset while it was being made"):
+            await session.post(base)
+        network.on_connect.clear()
+        async with session.get(base) as answer:
+            assert answer.status == 200
+
+
 async def test_a_half_open_connection_stays_silent_and_a_stalled_one_resumes() -> None:
     async with served(echo) as base, aiohttp.ClientSession() as session:
         socket = await session.ws_connect(f"{base}/ws")
