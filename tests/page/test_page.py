@@ -88,7 +88,7 @@ def test_a_page_opened_again_later_has_every_minute_of_the_run(tmp_path: Path, b
         def shown_last() -> int:
             return int(json.loads((folder / "page.json").read_text())["minutes"][0][1])
 
-        wait_for(lambda: minutes()[-1] >= shown_last() + 180)
+        wait_for(lambda: minutes() and minutes()[-1] >= shown_last() + 180)
         written = minutes()
         browser.visit(address)
         wait_for(lambda: browser.drawn("Candlestick"))
