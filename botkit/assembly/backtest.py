@@ -11,6 +11,7 @@ import msgspec
 
 from botkit.assembly.engine import make_engine
 from botkit.assembly.kernel import ACCOUNT, make_kernel
+from botkit.assembly.outputs import check_notifier
 from botkit.assembly.playback import PLAYBACK, BacktestWatch, PlayedPart
 from botkit.assembly.seals import sealed_end, sealed_note
 from botkit.backtesting.benchmark import BUY_AND_HOLD
@@ -202,7 +203,7 @@ def backtest_into(
     project = Project.load(config, overrides=overrides)
     for index in range(len(project.config.notify)):
         try:
-            project.notifier(index)
+            check_notifier(project, index)
         except BotkitError as error:
             # a backtest needs no notifiers, which may be installed only where the bot runs
             tell("warning", f"{error} (a backtest sends nothing, but `botkit run` would refuse this)", "")

@@ -11,10 +11,10 @@ from typing import Any
 
 from botkit.assembly.kernel import ACCOUNT, make_kernel
 from botkit.assembly.live_parts import LiveParts, Mode, make_parts
+from botkit.assembly.readiness import account_of_run
 from botkit.config.addresses import check_emulator, chosen_address
-from botkit.config.money import check_reserve, paper_balances
-from botkit.config.real_money import check_real_money
-from botkit.config.secrets import resolve_account, resolve_ledger
+from botkit.config.money import paper_balances
+from botkit.config.secrets import AccountKeys, resolve_ledger
 from botkit.errors import BotkitError, ConfigError
 from botkit.exchange.paper import MARKET_READS, PaperAdapter
 from botkit.live.clock import DriverClock, SteadyClock
@@ -72,32 +72,44 @@ async def parts_of(
     problems: list[BotkitError] = []
     found: list[LiveParts] = []
     async with contextlib.AsyncExitStack() as stack:
+        accounts: dict[str, Any] = {}
+        for project in projects:  # all of them before the first request goes out
+            try:
+                address = chosen_address(project.config, rest, ws)
+                accounts[project.config.name] = account_of_run(project, mode, address, environ)
+            except BotkitError as error:
+                problems.append(error)
+        _raise_all(problems)
         embedded = [p for p in projects if mode == "emulator" and not any(chosen_address(p.config, rest, ws))]
         emulator = await stack.enter_async_context(_emulator(embedded, speed)) if embedded else None
         for project in projects:
-            address = chosen_address(project.config, rest, ws)
+            address, account = chosen_address(project.config, rest, ws), accounts[project.config.name]
             try:
                 if project in embedded:
                     parts = bots.embedded(project, emulator)
                 elif mode == "emulator":
-                    parts = await bots.at_emulator(project, address, speed)
+                    parts = await bots.at_emulator(project, address, account, speed)
                 elif mode == "paper":
                     parts = await bots.on_paper(project, address)
                 else:
-                    parts = await bots.real(project, address)
+                    parts = await bots.real(project, address, account)
             except BotkitError as error:
                 problems.append(error)
             else:
                 found.append(parts)
-        if len(problems) == 1:
-            raise problems[0]
-        if problems:
-            raise ConfigError("\n".join(map(str, problems)))
+        _raise_all(problems)
         known: dict[str, LiveParts] = {}
         for members in by_account(found):
             check_one_account([parts.project for parts in members])
             known |= {parts.name: parts for parts in introduced(members)}
         yield [known[parts.name] for parts in found]
+
+
+def _raise_all(problems: Sequence[BotkitError]) -> None:
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise ConfigError("\n".join(map(str, problems)))
 
 
 def _emulator(projects: Sequence[Project], speed: float | None) -> Any:
@@ -130,12 +142,13 @@ class _Bots:
             is_new_world=True,
         )
 
-    async def at_emulator(self, project: Project, address: Address, speed: float | None) -> LiveParts:
+    async def at_emulator(
+        self, project: Project, address: Address, account: AccountKeys, speed: float | None
+    ) -> LiveParts:
         """Return a bot's parts for trading on an emulator in another process on this machine."""
-        rest, ws = check_emulator(*address)
         from botkit.emulator.ask_clock import emulator_clock
 
-        account = resolve_account(project.loaded, self._environ, section="emulator.account")
+        rest, ws = check_emulator(*address)
         clock = self._shared.clocks.get(rest) or self._shared.clocks.setdefault(rest, await emulator_clock(rest, speed))
         place = hashlib.sha256(f"{rest} {account.email}".encode()).hexdigest()[:12]
         return self._simulated(project, account, (rest, ws), clock, folder=place)
@@ -169,7 +182,6 @@ class _Bots:
         """Return a bot's parts for paper trading: the exchange's own market data, and a simulated exchange in this
         process. No account is needed.
         """
-        check_reserve(project.loaded)
         await self._refresh_pairs(project, address)
         config, section = project.config, project.config.emulator
         clock = self._clock(project, address)
@@ -201,11 +213,9 @@ class _Bots:
             machine=self._shared.machine,
         )
 
-    async def real(self, project: Project, address: Address) -> LiveParts:
+    async def real(self, project: Project, address: Address, account: AccountKeys) -> LiveParts:
         """Return a bot's parts for trading on the exchange with real money."""
-        check_real_money(project.loaded, *address)
         await self._refresh_pairs(project, address)
-        account = resolve_account(project.loaded, self._environ)
         clock = self._clock(project, address)
         return make_parts(
             project,

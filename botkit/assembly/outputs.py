@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 from botkit.config.secrets import SecretOptions, credentials, ledger_passwords
@@ -17,7 +18,7 @@ from botkit.model.clock import day_start
 from botkit.plugins import made
 from botkit.project.project import Project
 
-__all__ = ["Display", "bot_outputs"]
+__all__ = ["Display", "bot_outputs", "check_notifier", "notify_channels"]
 
 
 def bot_outputs(
@@ -36,7 +37,7 @@ def bot_outputs(
     """
     config = project.config
     options = SecretOptions(project.loaded, environ)
-    channels = [_channel(project, index, options) for index in range(len(config.notify))]
+    channels = notify_channels(project, options)
     secrets = options.found | credentials(project.loaded, mode, environ) | ledger_passwords(project.loaded, environ)
     log = None
     if config.log.file is not None:
@@ -53,14 +54,38 @@ def bot_outputs(
     )
 
 
+def notify_channels(project: Project, options: SecretOptions) -> list[Channel]:
+    """Return the configured notifiers, with their secrets filled in. Sends nothing. Raises ConfigError."""
+    return [_channel(project, index, options) for index in range(len(project.config.notify))]
+
+
+def check_notifier(project: Project, index: int) -> None:
+    """Check an entry in ``notify:`` as far as possible without reading secrets: the names of its options, and the
+    values that are written in the configuration itself. Raises ConfigError.
+    """
+    section, found = project.config.notify[index], project.notifier(index)
+    written = {key: value for key, value in section.options.items() if "${" not in str(value)}
+    with _refused_at_its_line(project, index, Redactor(())):
+        _, own = policy_of(section.level, written)
+        check = getattr(found.thing, "check", None)  # a plugin's notifier may have none
+        if check is not None:
+            check(own)
+
+
 def _channel(project: Project, index: int, options: SecretOptions) -> Channel:
-    section, place, loaded = project.config.notify[index], f"notify.{index}", project.loaded
+    section = project.config.notify[index]
     found = project.notifier(index)
-    resolved = options.resolve(section.options, place)
-    try:
+    resolved = options.resolve(section.options, f"notify.{index}")
+    with _refused_at_its_line(project, index, Redactor(options.found)):
         policy, own = policy_of(section.level, resolved)
         return Channel(section.use, made("notifiers", found, own), policy)
+
+
+@contextlib.contextmanager
+def _refused_at_its_line(project: Project, index: int, redactor: Redactor) -> Iterator[None]:
+    try:
+        yield
     except (ValueError, TypeError) as error:
-        key = getattr(error, "key", None)
-        at = f"{place}.{key}" if key in section.options else place
-        raise loaded.error(at, Redactor(options.found).clean(str(error))) from None
+        key, place = getattr(error, "key", None), f"notify.{index}"
+        at = f"{place}.{key}" if key in project.config.notify[index].options else place
+        raise project.loaded.error(at, redactor.clean(str(error))) from None

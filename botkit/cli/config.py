@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,17 +26,27 @@ def config() -> None:
 @config.command()
 @_FILE
 @_SET
-def check(file: Path, overrides: tuple[str, ...]) -> None:
-    """Check a configuration's text, plugins, strategies and parameters. Sends nothing."""
+@click.option(
+    "--mode",
+    type=click.Choice(["backtest", "emulator", "paper", "live"]),
+    help="Also check what a run in this mode needs: data, keys, limits, and the strategies' on_start.",
+)
+def check(file: Path, overrides: tuple[str, ...], mode: Any) -> None:
+    """Check a configuration's text, plugins, strategies and parameters. Sends nothing.
+
+    With --mode, also check everything that a run in this mode would refuse before it connects.
+    """
+    from botkit.assembly.readiness import check_run, check_settings
     from botkit.project.project import Project
 
     project = Project.load(file, overrides=overrides)
-    project.check_limits_of_run()
-    project.check_capital_of_run()
-    project.check_money()
-    project.check_choices()
+    check_settings(project)
+    if mode is not None:
+        check_run(project, mode)
     names = ", ".join(strategy.label for strategy in project.config.strategies)
     click.echo(f"{file}: OK; {project.config.name} on {project.config.exchange.name} with {names}")
+    if mode is None:
+        click.echo("not checked: what a run needs, such as its data or keys; see --mode")
 
 
 @config.command()

@@ -268,8 +268,9 @@ class Bot:
 
     def _blocked(self, blocked: Blocked) -> None:
         # runs on the watchdog's own thread, because a callback that never returns would block the loop
-        log.error("%s\n%s", blocked, blocked.stack.rstrip())
-        self.notices.tell("error", str(blocked))
+        level = logging.ERROR if blocked.is_of_plugin else logging.WARNING
+        log.log(level, "%s\n%s", blocked, blocked.stack.rstrip())
+        self.notices.tell(blocked.level, str(blocked))
 
     # -- figures --------------------------------------------------------------------------------------------------
 

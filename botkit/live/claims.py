@@ -178,9 +178,15 @@ def _too_much(claim: CoinClaim, others: Sequence[CoinClaim], account: Mapping[st
     for currency, units in claim.units.items():
         theirs = _owned_by(others, currency)
         if theirs and units + sum(theirs.values()) > account.get(currency, 0) + slack:
+            # a pool is what the account has, so there is no `capital` that could be lowered
+            remedy = (
+                f'give its strategies a `capital`, such as {{{currency}: "1000"}}'
+                if currency in claim.pooled
+                else "lower its `capital`, or the other bot's"
+            )
             return (
                 f"the account has {format_units(account.get(currency, 0))} {currency}, of which {_figures(theirs)}, "
-                f"and this bot would take {format_units(units)}; lower its `capital`, or the other bot's"
+                f"and this bot would take {format_units(units)}; {remedy}"
             )
     return None
 

@@ -31,6 +31,12 @@ def _telegram(options: Options) -> Notifier:
     return TelegramNotifier(options)
 
 
+def _check_telegram(options: Options) -> None:
+    from botkit.live.telling.telegram.notifier import check_options
+
+    check_options(options)
+
+
 def _apprise(options: Options) -> Notifier:
     from botkit.live.telling.notify import AppriseNotifier
 
@@ -46,3 +52,5 @@ _telegram.required = {  # type: ignore[attr-defined]
     "token": "it is missing; get a token from @BotFather",
     "chat": "it is missing",
 }
+#: checks the values of those options that a configuration contains as plain text; also called before secrets are read
+_telegram.check = _check_telegram  # type: ignore[attr-defined]

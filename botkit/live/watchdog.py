@@ -7,6 +7,7 @@ hangs forever, `live.guard_s` starts a second process that cancels its orders.
 
 from __future__ import annotations
 
+import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from botkit.live.clock import REAL_CLOCK
 from botkit.live.ports import Background, MachineClock, Repeating
 
 _OWN = str(Path(__file__).resolve().parents[1])
+_PYTHON = sysconfig.get_paths()["stdlib"]
 #: how often the thread checks, and how often it repeats its report while one callback keeps running
 _LOOK_S = 0.05
 _REPEAT_S = 10.0
@@ -31,8 +33,17 @@ class Blocked(msgspec.Struct, frozen=True, kw_only=True):
     where: str
     seconds: float
     stack: str
+    #: False if no line of a plugin is running, only botkit's and Python's own
+    is_of_plugin: bool = True
+
+    @property
+    def level(self) -> str:
+        """The level at which this is reported. A busy machine is no fault of a plugin."""
+        return "error" if self.is_of_plugin else "warning"
 
     def __str__(self) -> str:
+        if not self.is_of_plugin:
+            return f"the bot has been held up for {self.seconds:.2f} s, but not by a strategy; this machine is busy"
         return f"{self.plugin} has blocked the bot for {self.seconds:.2f} s at {self.where}"
 
 
@@ -111,8 +122,16 @@ class Watchdog:
         # take the innermost line of the plugin itself, not of a library
         entry = next((e for e in reversed(theirs) if e.filename == theirs[0].filename), stack[-1])
         return Blocked(
+            is_of_plugin=not (entry.filename.startswith(_OWN) or _is_of_python(entry.filename)),
             plugin=Path(entry.filename).stem,
             where=f"{entry.filename}:{entry.lineno} in {entry.name}",
             seconds=seconds,
             stack="".join(traceback.format_list(theirs or stack)),
         )
+
+
+def _is_of_python(file: str) -> bool:
+    # on some systems, installed packages are in a folder within the standard library's
+    return file.startswith("<frozen") or (
+        file.startswith(_PYTHON) and not {"site-packages", "dist-packages"} & set(Path(file).parts)
+    )

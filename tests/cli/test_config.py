@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,20 @@ def test_config_check_accepts_a_valid_configuration(project: Path, capsys: pytes
         ("notify: [{use: telegram, chat: 5, token: a, usr: 5}]", "telegram: usr: unknown key; did you mean `user`?"),
         ("notify: [{use: apprise, addresses: a}]", "apprise: addresses: unknown key; it takes url, urls, digest_s"),
         ("notify: [{use: bell, loud: 1}]", "bell: loud: unknown key; it takes digest_s, daily_cap"),
+        ("notify: [{use: bell, digest_s: -1}]", "digest_s must be 0 to 86400 seconds"),
+        ("notify: [{use: telegram, chat: 5, token: abc}]", "telegram: token: this is not a Telegram token"),
+        ("notify: [{use: telegram, chat: 5, token: 5}]", "telegram: token: this is not a Telegram token"),
+        ("notify: [{use: telegram, chat: 5, token: ''}]", "telegram: token: this is not a Telegram token"),
+        ("notify: [{use: telegram, chat: 1.5, token: '${T}'}]", "telegram: chat: write the numeric Telegram ID"),
+        (
+            "notify: [{use: telegram, chat: 5, user: joe, token: '${T}'}]",
+            "telegram: user: write the numeric Telegram ID",
+        ),
+        ("notify: [{use: telegram, chat: 5, user: -1, token: '${T}'}]", "telegram: user: user IDs are positive"),
+        (
+            "notify: [{use: telegram, chat: 5, token: '${T}', address: 'ftp://x'}]",
+            "telegram: address: the server sees the token, so its address must start with https://",
+        ),
     ],
 )
 def test_config_check_finds_mistakes_in_settings_that_are_used_only_during_a_run(
@@ -217,3 +232,106 @@ def test_config_show_states_the_origin_of_each_value(project: Path, capsys: pyte
 def test_the_schema_is_valid_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "schema"]) == 0
     assert "BotConfig" in json.loads(capsys.readouterr().out)["$defs"]
+
+
+#: what live trading needs, with keys from the environment
+LIVE = """\
+strategies:
+  - {use: dip, params: {pair: btc_usdt, window: 5}}
+plugins: [../strategies]
+account: {email: "${MAIL}", key: "${KEY}", secret: "${SECRET}"}
+risk: {max_order_value: {usdt: 500}, max_position: {btc: 1}, max_daily_loss: {usdt: 100}, price_collar_pct: 2}
+live: {confirm: true}
+backtest: {balances: {usdt: 1000}, slippage: 0.0002, data: ../nowhere}
+notify: [{use: telegram, token: "${TOKEN}", chat: "${CHAT}"}]
+"""
+
+
+def _checked(project: Path, text: str, mode: str | None) -> int:
+    path = project / "configs" / "x.yaml"
+    path.write_text(text)
+    return main(["config", "check", str(path), *(() if mode is None else ("--mode", mode))])
+
+
+@pytest.fixture
+def environ(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Set the variables of `LIVE`."""
+    for name in ("MAIL", "KEY", "SECRET"):
+        monkeypatch.setenv(name, "a")
+    monkeypatch.setenv("TOKEN", "123456789:" + "A" * 35)
+    monkeypatch.setenv("CHAT", "5")
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    ("mode", "before", "after", "words"),
+    [
+        ("live", "live: {confirm: true}", "live: {}", "real orders need `live: {confirm: true}`"),
+        ("live", "max_daily_loss: {usdt: 100}, ", "", "real orders need `risk: {max_daily_loss"),
+        ("live", "${KEY}", "${NOPE}", "the environment variable NOPE is not set"),
+        ("live", "${TOKEN}", "${NOPE}", "the environment variable NOPE is not set"),
+        ("paper", "${CHAT}", "${KEY}", "telegram: chat: write the numeric Telegram ID"),
+        ("emulator", "live:", "emulator: {market: ../nowhere}\nlive:", "nowhere"),
+        ("backtest", "", "", "there is no file or folder"),
+    ],
+)
+def test_config_check_with_a_mode_finds_what_a_run_in_this_mode_would_refuse(
+    project: Path,
+    environ: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    mode: str,
+    before: str,
+    after: str,
+    words: str,
+) -> None:
+    text = LIVE.replace(before, after) if before else LIVE
+    assert _checked(project, text, None) == 0
+    assert "not checked: what a run needs" in capsys.readouterr().out
+    assert _checked(project, text, mode) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mode", ["emulator", "paper", "live"])
+def test_config_check_with_a_mode_accepts_what_can_run_and_runs_on_start(
+    project: Path, environ: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mode: str
+) -> None:
+    assert _checked(project, LIVE, mode) == 0
+    assert "not checked" not in capsys.readouterr().out
+    source = project / "strategies" / "dip.py"
+    lines = source.read_text().splitlines(keepends=True)
+    at = next(n for n, line in enumerate(lines) if "def on_start" in line)
+    lines.insert(at + 1, "        from botkit import ConfigError\n        raise ConfigError('fast is above slow')\n")
+    source.write_text("".join(lines))
+    assert _checked(project, LIVE, None) == 0
+    assert _checked(project, LIVE, mode) == 2
+    assert "strategy 'dip': fast is above slow" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes")
+def test_config_check_for_live_trading_refuses_a_key_file_that_others_can_read(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = project / "keys"
+    keys.write_text("MAIL=a\nKEY=a\nSECRET=a\n")
+    keys.chmod(0o644)
+    text = LIVE.replace('secret: "${SECRET}"', 'secret: "${SECRET}", secrets_file: ../keys').replace(
+        LIVE[LIVE.index("notify") :], ""
+    )
+    assert _checked(project, text, "live") == 2
+    assert "others can read it (mode 0644)" in capsys.readouterr().err
+    keys.chmod(0o600)
+    assert _checked(project, text, "live") == 0
+
+
+def test_a_live_run_without_its_key_sends_no_request(
+    project: Path, environ: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def connect(*_: object, **__: object) -> None:
+        raise AssertionError("a run without its key has connected")
+
+    environ.setattr("botkit.assembly.live.connect", connect)
+    environ.delenv("KEY")
+    path = project / "configs" / "x.yaml"
+    path.write_text(LIVE)
+    assert main(["run", str(path), "--mode", "live"]) == 2
+    assert "the environment variable KEY is not set" in capsys.readouterr().err

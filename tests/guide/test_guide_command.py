@@ -59,3 +59,9 @@ def test_error_messages_in_the_guide_match_the_fault_catalogue() -> None:
     assert len(sentences) > 10
     unknown = [sentence for sentence in sentences if not any(sentence in text for text in said)]
     assert not unknown
+
+
+def test_the_guide_names_the_variable_that_moves_the_folder_of_all_state() -> None:
+    from botkit.live.state_folder import STATE_VARIABLE
+
+    assert f"`{STATE_VARIABLE}`" in (GUIDE / "running.md").read_text()

@@ -118,7 +118,8 @@ async def test_claims_that_exceed_the_accounts_coins_are_refused(account: Accoun
 
 async def test_a_pool_is_refused_if_another_bot_has_capital_in_the_account(account: Account) -> None:
     async with account.running("a", '{usdt: "20000"}'):
-        assert "20000 belongs to the bot a, and this bot would take 50000" in await account.refused("b")
+        assert "20000 belongs to the bot a, and this bot would take 50000" in (told := await account.refused("b"))
+        assert 'give its strategies a `capital`, such as {usdt: "1000"}' in told
 
 
 async def test_a_bots_claim_includes_the_coins_it_has_bought(account: Account) -> None:

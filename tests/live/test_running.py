@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -568,7 +570,31 @@ def test_the_watchdog_reports_the_plugin_file_and_line(tmp_path: Any) -> None:
     watchdog.stop()
     assert len(reports) == 1, "and that ended the callback"
     assert reports[0].plugin == "sleepy"
+    assert reports[0].level == "error"
     assert reports[0].where.startswith(f"{plugin}:3")
+
+
+def test_a_loop_that_no_plugin_blocks_is_a_warning_about_the_machine() -> None:
+    reports: list[Blocked] = []
+    clock, looks = HandClock(), Looks()
+
+    async def busy() -> None:
+        watchdog = Watchdog(reports.append, limit_s=0.2, clock=clock, background=looks)
+        watchdog.start()
+        watchdog.enter()
+        clock.sleep(0.3)
+        # a step of asyncio's own, with nothing of a plugin above it
+        frame: FrameType | None = sys._getframe()
+        while frame is not None and "asyncio" not in frame.f_code.co_filename:
+            frame = frame.f_back
+        watchdog._frame = lambda: frame
+        looks.step()
+        watchdog.leave()
+
+    asyncio.run(busy())
+    assert [(report.level, str(report)) for report in reports] == [
+        ("warning", "the bot has been held up for 0.30 s, but not by a strategy; this machine is busy")
+    ]
 
 
 class Looks(Threads):

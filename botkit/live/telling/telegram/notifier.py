@@ -32,12 +32,10 @@ class TelegramNotifier(TakesCommands):
         for key in options:
             if key not in _KEYS:
                 raise OptionError(str(key), f"unknown key; telegram takes {', '.join(_KEYS)}")
-        self._token = _checked("token", check_token, options.get("token"))
-        self._address = _checked("address", check_address, options.get("address", ADDRESS))
-        self._chat = _checked("chat", _number, options.get("chat"))
-        self._user = None if options.get("user") is None else _checked("user", _number, options["user"])
-        if self._user is not None and self._user <= 0:
-            raise OptionError("user", "user IDs are positive; negative IDs belong to groups")
+        self._token = _checked("token", options.get("token"))
+        self._address = _checked("address", options.get("address", ADDRESS))
+        self._chat = _checked("chat", options.get("chat"))
+        self._user = _checked("user", options.get("user"))
         self._sender = sender_of(self._token, self._address)
 
     def __repr__(self) -> str:
@@ -58,11 +56,19 @@ class TelegramNotifier(TakesCommands):
         return CommandListener(self._token, self._address, self._sender, folder, machine, tell)
 
 
-def _checked(key: str, check: Callable[[object], Any], value: object) -> Any:
+def check_options(options: Options) -> None:
+    """Check the values of some of the options. Raises OptionError."""
+    for key, value in options.items():
+        _checked(key, value)
+
+
+def _checked(key: str, value: object) -> Any:
+    if value is None and key == "user":  # without a user, the bot accepts no commands
+        return None
     problem = "it is missing; get a token from @BotFather" if key == "token" else "it is missing"
     if value is not None:
         try:
-            return check(value)
+            return _CHECKS[key](value)
         except ValueError as error:
             problem = str(error)
     raise OptionError(key, problem)
@@ -76,3 +82,18 @@ def _number(value: object) -> int:
         return int(value)
     except ValueError:
         raise ValueError("write the numeric Telegram ID, such as 123456789, not a name") from None
+
+
+def _user(value: object) -> int:
+    number = _number(value)
+    if number <= 0:
+        raise ValueError("user IDs are positive; negative IDs belong to groups")
+    return number
+
+
+_CHECKS: dict[str, Callable[[object], Any]] = {
+    "token": check_token,
+    "chat": _number,
+    "user": _user,
+    "address": check_address,
+}

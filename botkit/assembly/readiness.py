@@ -1,0 +1,94 @@
+"""Checks everything that a run refuses before it connects. `botkit run` and `botkit config check --mode` share the
+checks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from botkit.assembly.backtest import backtest_parts
+from botkit.assembly.live_parts import Mode, engine_maker
+from botkit.assembly.outputs import check_notifier, notify_channels
+from botkit.backtesting.driver import raise_failure
+from botkit.backtesting.session import Run
+from botkit.config.addresses import check_emulator, chosen_address
+from botkit.config.money import check_reserve, opening_units, paper_balances
+from botkit.config.real_money import check_real_money
+from botkit.config.secrets import AccountKeys, SecretOptions, resolve_account, resolve_ledger
+from botkit.engine.decisions import DecisionLog
+from botkit.engine.outcome import Outcome
+from botkit.model.clock import NS_PER_S
+from botkit.model.inputs import Begin, Restore
+from botkit.project.project import Project
+
+
+def account_of_run(
+    project: Project, mode: Mode, address: tuple[str | None, str | None], environ: Mapping[str, str]
+) -> AccountKeys | None:
+    """Return the account that the configuration names for a mode, or None if the mode needs none. Everything else that
+    a request would need is checked as well. Raises ConfigError.
+    """
+    loaded = project.loaded
+    if mode == "emulator":
+        if not any(address):
+            return None
+        check_emulator(*address)
+        return resolve_account(loaded, environ, section="emulator.account")
+    if mode == "paper":
+        check_reserve(loaded)
+    else:
+        check_real_money(loaded, *address)
+    resolve_ledger(loaded, environ)
+    return resolve_account(loaded, environ) if mode == "live" else None
+
+
+def check_settings(project: Project) -> None:
+    """Check all settings that can be checked without knowing a mode. Raises ConfigError."""
+    project.check_limits_of_run()
+    project.check_capital_of_run()
+    project.check_money()
+    project.check_choices()
+    for index in range(len(project.config.notify)):
+        check_notifier(project, index)
+
+
+def check_run(project: Project, mode: Mode | Literal["backtest"], *, environ: Mapping[str, str] = os.environ) -> None:
+    """Check everything that a run in this mode would refuse before it connects, up to and including the strategies'
+    ``on_start``. Sends nothing. Raises BotkitError.
+    """
+    if mode == "backtest":
+        parts = backtest_parts(project)
+        Run(parts, parts.reading, DecisionLog(), lambda level, text, now: None)
+        return
+    notify_channels(project, SecretOptions(project.loaded, environ))
+    address = chosen_address(project.config, None, None)
+    account_of_run(project, mode, address, environ)
+    if mode == "emulator" and not any(address):
+        from botkit.assembly.embedded import embedded_emulator
+
+        embedded_emulator([project], None)
+    _start_strategies(project, mode)
+
+
+def _start_strategies(project: Project, mode: Mode) -> None:
+    config = project.config
+    live = mode == "live"
+    fees, where = (config.live.fees, "live.fees") if live else config.simulated_fees
+    section: Any = config.live if live else config.emulator
+    engine = engine_maker(
+        project,
+        project.fee_model(fees, where),
+        speed=1.0,
+        latest_accept_ns=int(section.latest_accept_s * NS_PER_S),
+    )(DecisionLog(), 1, None)
+    # what a real account holds is not known here; a strategy is shown what it asks for
+    balances = paper_balances(config, project.currency)
+    for currency, units in (opening_units(config, None) or {}).items():
+        balances[currency] = max(units, balances.get(currency, 0))
+    out = Outcome()
+    engine.turn(Restore(balances=balances), 0, out)
+    engine.turn(Begin(reads_history=True), 0, out)
+    if out.failures:
+        raise_failure(out.failures[0])
