@@ -21,7 +21,7 @@ from botkit.model.figures import separated
 
 if TYPE_CHECKING:
     from botkit.research.search.asked import SearchSettings
-    from botkit.research.search.optimize import Progress, SearchResult
+    from botkit.research.search.result import Progress, SearchResult
     from botkit.research.search.worker import BenchRecipe
 
 _SHOWN = 10

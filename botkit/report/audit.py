@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import tzinfo
 from functools import cache
 
 import msgspec
@@ -13,7 +14,7 @@ from botkit.model.compared_fills import AuditFigures, FillLeg, FillPair
 from botkit.model.figures import fixed, money_figure
 from botkit.model.results import FillRow, PriceCandles
 from botkit.report import chart_data, language, wording
-from botkit.report.chart_data import ChartData, LocalTimes, shown
+from botkit.report.chart_data import ChartData, local_ms, shown
 from botkit.report.language import say
 from botkit.report.packing import deltas, packed
 from botkit.report.page_files import CHART_LIBRARY, joined_script, package_file, script_sources
@@ -85,7 +86,7 @@ def render_audit(page: AuditPage) -> str:
         script=Markup(script),
         style=Markup(package_file("page/report.css")),
         script_sources=script_sources(library, script),
-        data=packed({**_data(page, LocalTimes(zone)), "phrases": language.phrases_in(script, words)}),
+        data=packed({**_data(page, zone), "phrases": language.phrases_in(script, words)}),
         language=language.current(),
         red_up=language.rises_in_red(),
         titles=[title for title, _ in columns],
@@ -125,19 +126,19 @@ def _verdict(found: AuditFigures) -> list[str]:
     ]
 
 
-def _data(page: AuditPage, local: LocalTimes) -> ChartData:
+def _data(page: AuditPage, zone: tzinfo) -> ChartData:
     def of(rows: Sequence[FillRow], pair: str) -> list[FillRow]:
         return [row for row in rows if row.pair == pair]
 
     prices = []
     for candles in page.prices[: chart_data.PAIRS_MAX]:
         real, simulated = of(page.real, candles.pair), of(page.simulated, candles.pair)
-        prices.append(chart_data.pair_chart(candles, real, local, chart_data.CANDLES_MAX_TOGETHER, simulated=simulated))
+        prices.append(chart_data.pair_chart(candles, real, zone, chart_data.CANDLES_MAX_TOGETHER, simulated=simulated))
     is_short = page.end - page.start < NS_PER_DAY
-    return {"currency": "", "seconds": is_short, "prices": prices, "pairs": _rows(page, local)}
+    return {"currency": "", "seconds": is_short, "prices": prices, "pairs": _rows(page, zone)}
 
 
-def _rows(page: AuditPage, local: LocalTimes) -> ChartData:
+def _rows(page: AuditPage, zone: tzinfo) -> ChartData:
     """Return the compared fills in columns. The time of a row is the time of its earlier fill, in local milliseconds,
     stored as differences.
     """
@@ -161,7 +162,7 @@ def _rows(page: AuditPage, local: LocalTimes) -> ChartData:
         "quotes": [next(pair.quote for pair in pairs if pair.pair == name).upper() for name in names],
         "strategies": strategies,
         "kinds": KINDS,
-        "time": deltas(local.ms(first).tolist()),
+        "time": deltas(local_ms(first, zone).tolist()),
         "later": [
             None if ours is None or theirs is None else (ours.time - theirs.time) // NS_PER_MS
             for ours, theirs in zip(real, simulated, strict=True)

@@ -8,6 +8,7 @@ import math
 from array import array
 from collections.abc import Sequence
 from datetime import tzinfo
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -51,18 +52,12 @@ LINE_DIGITS = 9
 MARKS_AT_A_TIME = 2_048
 
 
-class LocalTimes:
-    """Converts times to milliseconds of local time. The chart library supports only UTC, so it receives local times
+def local_ms(times: Sequence[Nanos], zone: tzinfo) -> IntArray:
+    """Return times in milliseconds of local time. The chart library supports only UTC, so it receives local times
     labeled as UTC.
     """
-
-    def __init__(self, zone: tzinfo) -> None:
-        self._zone = zone
-
-    def ms(self, times: Sequence[Nanos]) -> IntArray:
-        """Return times in local milliseconds."""
-        column = np.asarray(times, np.int64)
-        return column // NS_PER_MS + offsets_s(column, self._zone) * 1000
+    column = np.asarray(times, np.int64)
+    return column // NS_PER_MS + offsets_s(column, zone) * 1000
 
 
 def rounded(value: float) -> float:
@@ -103,10 +98,10 @@ def ascending(times: Sequence[int] | IntArray) -> list[int]:
     return found
 
 
-def line(curve: Curve, local: LocalTimes, points_max: int, *, less: float = 0.0) -> ChartData:
+def line(curve: Curve, zone: tzinfo, points_max: int, *, less: float = 0.0) -> ChartData:
     """Return a curve in the page's format, with ``less`` subtracted from each value."""
     curve = thin(curve, points_max)
-    return _points(local.ms(curve.times).tolist(), [rounded(v - less) for v in curve.values])
+    return _points(local_ms(curve.times, zone).tolist(), [rounded(v - less) for v in curve.values])
 
 
 def _points(times: Sequence[int], values: Sequence[float]) -> ChartData:
@@ -298,7 +293,7 @@ def line_charts(candles: PriceCandles, lines: Sequence[IndicatorLine]) -> list[C
 def pair_chart(
     candles: PriceCandles,
     fills: Sequence[FillRow],
-    local: LocalTimes,
+    zone: tzinfo,
     candles_max: int,
     lines: Sequence[IndicatorLine] = (),
     bar: Nanos = 0,
@@ -312,7 +307,7 @@ def pair_chart(
     drawn = fills if simulated is None else [*fills, *simulated]
     whole = with_quiet_fills(candles, drawn, max(bar, candles.width))
     candles = join_candles(whole, candles_max)
-    times = [local.ms(candles.times[cut]) for cut in blocks_of(len(candles.times))]
+    times = [local_ms(candles.times[cut], zone) for cut in blocks_of(len(candles.times))]
     ends = np.array([end for block in times for end in (block[0], block[-1])], np.int64)
     if not ((np.diff(ends) > 0).all() and all((np.diff(block) > 0).all() for block in times)):
         joined = np.concatenate(times)
@@ -423,7 +418,7 @@ def _between(ends: Sequence[Nanos] | IntArray, values: Sequence[float] | FloatAr
     return [rounded(value) for value in at.tolist()]
 
 
-def equity_chart(result: BacktestResult, local: LocalTimes) -> ChartData:
+def equity_chart(result: BacktestResult, zone: tzinfo) -> ChartData:
     """Return equity, benchmark, drawdown, exposure and coins, all at the same times, so that all values shown at the
     crosshair have the same timestamp.
 
@@ -431,7 +426,7 @@ def equity_chart(result: BacktestResult, local: LocalTimes) -> ChartData:
     """
     curve = thin(_to_the_end(result), EQUITY_POINTS_MAX)
     falls = falls_below_peak(curve.values)
-    ms = local.ms(curve.times).tolist()
+    ms = local_ms(curve.times, zone).tolist()
     rows = ascending(ms)
     times: IntArray = np.asarray([curve.times[i] for i in rows], np.int64)
     values = [curve.values[i] for i in rows]
@@ -499,12 +494,11 @@ def _by_pair(fills: Sequence[FillRow]) -> dict[str, Sequence[FillRow]]:
 
 def charts(result: BacktestResult, zone: tzinfo) -> ChartData:
     """Return the data for all charts on the page."""
-    local = LocalTimes(zone)
     strategies = []
     if len(result.strategy_equity) > 1:
         for name, curve in list(result.strategy_equity.items())[:12]:
             opening = curve.values[0] if curve.values else 0.0
-            strategies.append({"name": name, **line(curve, local, STRATEGY_POINTS_MAX, less=opening)})
+            strategies.append({"name": name, **line(curve, zone, STRATEGY_POINTS_MAX, less=opening)})
     fills = _by_pair(result.fills)
     # traded pairs first, because the number of pairs is limited
     prices = sorted(result.prices, key=lambda c: str(c.pair) not in fills)[:PAIRS_MAX]
@@ -515,6 +509,7 @@ def charts(result: BacktestResult, zone: tzinfo) -> ChartData:
     candles_max = min(CANDLES_MAX, CANDLES_MAX_TOGETHER // max(1, len(prices)))
     if sum(len(found.times) for found in drawn) > LINE_VALUES_MAX_TOGETHER:
         candles_max = min(candles_max, LINE_VALUES_MAX_TOGETHER // len(drawn))
+    in_zone = partial(local_ms, zone=zone)
     waited = rested(result)
     resting: dict[str, list[OrderRow]] = {str(candles.pair): [] for candles in prices}
     drawn_at = [number for number, pair in enumerate(row_values(waited, "spec.pair")) if pair in resting]
@@ -523,20 +518,20 @@ def charts(result: BacktestResult, zone: tzinfo) -> ChartData:
     return {
         "currency": result.currency.upper(),
         "seconds": result.end - result.start < NS_PER_DAY,
-        "equity": equity_chart(result, local),
+        "equity": equity_chart(result, zone),
         "strategies": strategies,
         "prices": [
             pair_chart(
                 c,
                 fills.get(str(c.pair), []),
-                local,
+                zone,
                 candles_max,
                 lines.get(str(c.pair), []),
                 bar_length(result, c),
-                resting_columns(resting[str(c.pair)], result.end, local.ms, deltas),
+                resting_columns(resting[str(c.pair)], result.end, in_zone, deltas),
             )
             for c in prices
         ],
         "rested": len(waited),
-        "trades": trade_columns(result, local.ms),
+        "trades": trade_columns(result, in_zone),
     }

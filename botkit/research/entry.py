@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from botkit.research.result import Result
-    from botkit.research.search.optimize import Progress, SearchResult
+    from botkit.research.search.result import Progress, SearchResult
     from botkit.research.tapes import LoadedTape
 
 #: the maximum number of strategy messages stored in a result

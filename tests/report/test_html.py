@@ -17,11 +17,11 @@ from botkit.model.results import SYNTHETIC, BacktestResult, Caution, Curve, Indi
 from botkit.report import render
 from botkit.report.chart_data import (
     LINES_MAX,
-    LocalTimes,
     ascending,
     charts,
     equity_chart,
     hold_at,
+    local_ms,
     marks,
     points_in_force,
     thin,
@@ -322,7 +322,7 @@ def test_a_constant_equity_curve_is_drawn_to_the_end_of_the_chart_like_buy_and_h
         summary={**plain.summary, "opening_equity": 1_000.0},
         data=msgspec.structs.replace(plain.data, kinds={"btc_twd": "candles 1m"}),
     )
-    chart = equity_chart(run, LocalTimes(zone_of("UTC")))
+    chart = equity_chart(run, zone_of("UTC"))
     assert np.cumsum(chart["t"]).tolist() == [(start + minute * n) // 10**6 for n in range(6)]
     assert chart["v"] == [1_000.0] * 6
     assert chart["hold"][-1] == 1_400.0
@@ -355,7 +355,7 @@ def test_chart_times_are_local_and_ascending(result: BacktestResult) -> None:
     data: dict[str, Any] = charts(result, zone_of("Asia/Taipei"))
     assert data["equity"]["t"][0] == result.equity.times[0] // 10**6 + 8 * 3_600_000
     assert all(step > 0 for step in data["equity"]["t"][1:])
-    assert LocalTimes(zone_of("Nowhere/Land")).ms(10**9) == 1_000
+    assert local_ms(10**9, zone_of("Nowhere/Land")) == 1_000
 
 
 def test_the_last_of_several_points_with_equal_timestamps_is_kept() -> None:

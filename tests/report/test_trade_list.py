@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ import pytest
 
 from botkit.model.results import BacktestResult, ClosedTrade
 from botkit.report import render
-from botkit.report.chart_data import LocalTimes
+from botkit.report.chart_data import local_ms
 from botkit.report.packing import packed
 from botkit.report.trade_list import trade_columns
 from botkit.report.wording import zone_of
@@ -177,7 +178,7 @@ def test_a_click_on_a_trade_shows_its_entry_and_exit_on_the_chart(page: Browser,
     page.settle()
     shown = [t for t in result.trades if t.pair_text == "eth_twd"][::-1][2]
     (note,) = page.texts(".chosen-trade:not([hidden])")
-    local = LocalTimes(zone_of(result.timezone))
+    zone = zone_of(result.timezone)
     assert note.startswith("ETH/TWD: ")
     assert f"{abs(shown.pnl):,.2f}" in note
     panels = "[...document.querySelectorAll('#prices .panel')]"
@@ -191,15 +192,15 @@ def test_a_click_on_a_trade_shows_its_entry_and_exit_on_the_chart(page: Browser,
     assert top < 900
     assert bottom > 0
     first, last = crosshair_ends(page, f"{panels}[{at}].querySelector('.chart')")
-    assert first <= moment(local.ms(shown.opened)) <= last
-    assert first <= moment(local.ms(shown.closed)) <= last
+    assert first <= moment(local_ms(shown.opened, zone)) <= last
+    assert first <= moment(local_ms(shown.closed, zone)) <= last
     page.press("Enter")  # the back button has the focus
     assert page.texts(".chosen-trade:not([hidden])") == []
     assert page.run("document.activeElement.closest('tr').dataset.row") == str(result.trades.index(shown))
 
 
-def moment(local_ms: int) -> str:
-    return datetime.fromtimestamp(local_ms // 1000, UTC).strftime("%Y-%m-%d %H:%M")
+def moment(ms: int) -> str:
+    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def crosshair_ends(page: Browser, chart: str) -> tuple[str, str]:
@@ -248,7 +249,7 @@ def test_keys_sort_the_list_navigate_it_and_open_a_trade(page: Browser, result: 
 
 
 def test_packed_columns_contain_every_value(result: BacktestResult) -> None:
-    data: dict[str, Any] = trade_columns(result, LocalTimes(zone_of(result.timezone)).ms)
+    data: dict[str, Any] = trade_columns(result, partial(local_ms, zone=zone_of(result.timezone)))
     entry = closed = 0
     for i, trade in enumerate(result.trades):
         entry, closed = entry + data["entry"][i], closed + data["closed"][i]
@@ -269,7 +270,7 @@ def test_a_hundred_thousand_trades_can_be_sorted_while_only_one_page_is_in_the_d
 ) -> None:
     base = sample_result(days=20, orders=10)
     many = msgspec.structs.replace(base, trades=made_trades(base, 100_000))
-    assert len(packed(trade_columns(many, LocalTimes(zone_of(base.timezone)).ms))) < 3_000_000
+    assert len(packed(trade_columns(many, partial(local_ms, zone=zone_of(base.timezone))))) < 3_000_000
     open_report(browser, many, tmp_path)
     browser.click(header("P&L"))
     assert number(column(browser, "P&L")[0]) == pytest.approx(max(t.pnl for t in many.trades), abs=0.0051)

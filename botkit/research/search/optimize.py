@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 from botkit.config.load import with_parameters
 from botkit.config.show import resolved_yaml
+from botkit.model.clock import Nanos
 from botkit.project.project import Project
 from botkit.report.study import render_study
 from botkit.research.bench import Bench
@@ -21,83 +19,17 @@ from botkit.research.search.asked import Asked, SearchSettings, asked
 from botkit.research.search.cluster import Cluster
 from botkit.research.search.folder import SEARCHES, SearchFolder, newest_search, next_search
 from botkit.research.search.interrupts import Interrupts
-from botkit.research.search.noting import Luck, NotedLooks
+from botkit.research.search.noting import NotedLooks
 from botkit.research.search.objectives import Objective
 from botkit.research.search.page import search_page
 from botkit.research.search.pool import InProcess, ProcessPool
+from botkit.research.search.result import Progress, SearchResult
 from botkit.research.search.runners import make_runner
 from botkit.research.search.study import BATCH, Evaluation, Study, Trial, TrialRun, explain_no_value, ranked
 from botkit.research.search.worker import BenchRecipe, bench_of, by_strategy, evaluator, span_of
 from botkit.version import __version__
 
-__all__ = ["Progress", "SearchResult", "search", "search_here"]
-
-
-class Progress(msgspec.Struct, frozen=True):
-    """The progress of a search: the number of completed trials, the total number of trials (None if unknown), and the
-    best trial so far.
-    """
-
-    ended: int
-    trials: int | None
-    best: Trial | None
-
-
-class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a search. ``trials`` is ordered by trial number; ``ranking`` is ordered from best to worst.
-
-    ``notes`` are sentences that the user should read. ``luck`` is None if the looks could not be counted.
-    """
-
-    trials: list[Trial]
-    ranking: list[Trial]
-    objective: str
-    folder: Path
-    best_config: Path | None
-    is_synthetic: bool
-    luck: Luck | None
-    notes: list[str]
-    was_interrupted: bool
-
-    @property
-    def best(self) -> Trial | None:
-        """The best trial, or None if no trial has a value."""
-        first = self.ranking[0] if self.ranking else None
-        return first if first is not None and first.value is not None else None
-
-    def frame(self) -> pd.DataFrame:
-        """Return the trials from best to worst as a DataFrame: ``trial``, each parameter, ``value``, ``state``,
-        ``reason`` and every metric of the summary.
-        """
-        import pandas as pd
-
-        rows = [
-            {
-                "trial": trial.number,
-                **trial.params,
-                "value": trial.value,
-                "state": trial.state,
-                "reason": trial.reason,
-                **trial.summary,
-            }
-            for trial in self.ranking
-        ]
-        return pd.DataFrame(rows)
-
-    def plain(self) -> dict[str, Any]:
-        """Return the JSON object for ``--json``."""
-        best = self.best
-        return {
-            "best": None if best is None else _plain(best),
-            "trials": [_plain(trial) for trial in self.trials],
-            "objective": self.objective,
-            "folder": str(self.folder),
-            "best_config": None if self.best_config is None else str(self.best_config),
-            "synthetic": self.is_synthetic,
-            "luck": None if self.luck is None else msgspec.to_builtins(self.luck),
-            "notes": self.notes,
-            "interrupted": self.was_interrupted,
-        }
+__all__ = ["search", "search_here"]
 
 
 def search(
@@ -141,15 +73,51 @@ def _search(
     make: Callable[[], InProcess | ProcessPool | Cluster],
     progress: Callable[[Progress], None],
 ) -> SearchResult:
-    project, seed = bench.project, wanted.seed
-    start, end = span_of(bench)
-    looks = NotedLooks(project, start, end, is_synthetic=bench.feed.synthetic, fixed=wanted.fixed, command="optimize")
-    objective, trials = wanted.objective, wanted.trials
-    definition = {
+    span = span_of(bench)
+    looks = NotedLooks(bench.project, *span, is_synthetic=bench.feed.synthetic, fixed=wanted.fixed, command="optimize")
+    definition = _definition(settings, wanted, looks, span)
+    tally = _Tally(wanted, progress)
+    with Interrupts() as interrupts, ExitStack() as stack:
+        with interrupts.at_once():
+            runner = make()
+        stack.callback(runner.close)
+        path = _folder(bench.project, settings)
+        with SearchFolder(path, definition, is_continued=settings.is_continued) as folder:
+
+            def on_evaluation(job: TrialRun, evaluation: Evaluation) -> None:
+                folder.add(job, evaluation)
+                looks.add(job, evaluation)
+
+            study = Study(
+                wanted.sampler(),
+                wanted.objective,
+                runner,
+                trials=wanted.trials,
+                min_trades=settings.min_trades,
+                prune=settings.prune,
+                # workers on other machines have no information about seals
+                span=span,
+                known=folder.known,
+                on_evaluation=on_evaluation,
+                on_trial=tally.add,
+                interrupts=interrupts,
+            )
+            was_interrupted = _was_stopped(study, looks)
+            result = _written(bench, settings, wanted.objective, tally.ended, looks, folder)
+    # a Ctrl-C pressed after the last trial has completed counts as well
+    return msgspec.structs.replace(result, was_interrupted=was_interrupted or interrupts.came)
+
+
+def _definition(
+    settings: SearchSettings, wanted: Asked, looks: NotedLooks, span: tuple[Nanos, Nanos]
+) -> dict[str, Any]:
+    """Return everything that determines the trials. Only a search with the same definition can be continued."""
+    start, end = span
+    return {
         "botkit": __version__,
         "code": looks.code,
         "config": looks.config,
-        "seed": seed,
+        "seed": wanted.seed,
         "params": list(settings.params),
         "where": settings.where,
         "objective": settings.objective,
@@ -160,82 +128,69 @@ def _search(
         "start_ns": start,
         "end_ns": end,
     }
-    ended: list[Trial] = []
-    best: list[Trial] = []
 
-    def on_trial(trial: Trial) -> None:
-        ended.append(trial)
-        best[:] = ranked([*best, trial], objective)[:1]
-        progress(Progress(len(ended), trials, best[0] if best[0].value is not None else None))
 
-    was_interrupted = False
-    with Interrupts() as interrupts, ExitStack() as stack:
-        with interrupts.at_once():
-            runner = make()
-        stack.callback(runner.close)
-        with SearchFolder(_folder(project, settings), definition, is_continued=settings.is_continued) as folder:
+class _Tally:
+    """Collects the completed trials, and reports the progress after each."""
 
-            def on_evaluation(job: TrialRun, evaluation: Evaluation) -> None:
-                folder.add(job, evaluation)
-                looks.add(job, evaluation)
+    def __init__(self, wanted: Asked, progress: Callable[[Progress], None]) -> None:
+        self.ended: list[Trial] = []
+        self._best: list[Trial] = []
+        self._wanted = wanted
+        self._progress = progress
 
-            study = Study(
-                wanted.sampler(),
-                objective,
-                runner,
-                trials=trials,
-                min_trades=settings.min_trades,
-                prune=settings.prune,
-                # workers on other machines have no information about seals
-                span=(start, end),
-                known=folder.known,
-                on_evaluation=on_evaluation,
-                on_trial=on_trial,
-                interrupts=interrupts,
-            )
-            try:
-                study.run()
-            except KeyboardInterrupt:
-                was_interrupted = True
-            finally:
-                looks.flush()
-            order = ranked(ended, objective)
-            written = None
-            if order and order[0].value is not None:
-                written = folder.write_best(_best_yaml(project, order[0], settings.objective))
-            luck = looks.luck()
-            notes = [*_notes(ended, order, objective), *looks.notes]
-            page = search_page(
-                *(project.config.name, settings.objective, ended, order),
-                is_synthetic=bench.feed.synthetic,
-                luck=luck,
-                notes=notes,
-            )
-            folder.write_page(render_study(page))
+    def add(self, trial: Trial) -> None:
+        self.ended.append(trial)
+        self._best = ranked([*self._best, trial], self._wanted.objective)[:1]
+        best = self._best[0]
+        self._progress(Progress(len(self.ended), self._wanted.trials, best if best.value is not None else None))
+
+
+def _was_stopped(study: Study, looks: NotedLooks) -> bool:
+    """Run the trials, and return whether Ctrl-C stopped them. The looks are recorded in any case."""
+    try:
+        study.run()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        looks.flush()
+    return False
+
+
+def _written(
+    bench: Bench,
+    settings: SearchSettings,
+    objective: Objective,
+    ended: list[Trial],
+    looks: NotedLooks,
+    folder: SearchFolder,
+) -> SearchResult:
+    """Write the best configuration and the page into the folder, and return the result."""
+    project = bench.project
+    order = ranked(ended, objective)
+    best_config = None
+    if order and order[0].value is not None:
+        best_config = folder.write_best(_best_yaml(project, order[0], settings.objective))
+    luck = looks.luck()
+    notes = [*_notes(ended, order, objective), *looks.notes]
+    page = search_page(
+        *(project.config.name, settings.objective, ended, order),
+        is_synthetic=bench.feed.synthetic,
+        luck=luck,
+        notes=notes,
+    )
+    folder.write_page(render_study(page))
     return SearchResult(
         trials=ended,
         ranking=order,
         objective=settings.objective,
         folder=folder.path,
-        best_config=written,
+        best_config=best_config,
         is_synthetic=bench.feed.synthetic,
         luck=luck,
         notes=notes,
-        # this also handles a Ctrl-C pressed after the last trial has completed
-        was_interrupted=was_interrupted or interrupts.came,
+        was_interrupted=False,
     )
-
-
-def _plain(trial: Trial) -> dict[str, Any]:
-    return {
-        "number": trial.number,
-        "params": trial.params,
-        "value": trial.value,
-        "state": trial.state,
-        "reason": trial.reason,
-        "journal_sha256": trial.journal_sha256,
-        "summary": trial.summary,
-    }
 
 
 def _folder(project: Project, settings: SearchSettings) -> Path:
