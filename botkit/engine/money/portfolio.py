@@ -324,7 +324,9 @@ class Portfolio:
             elif fee_currency == quote:
                 quote_units -= fee
             else:
-                quote_units -= self.valuation.convert(fee, fee_currency, quote) or 0
+                worth = self.valuation.convert(fee, fee_currency, quote)
+                if worth is not None:  # without a price, the fee is in the strategy's balance but in no position's cost
+                    quote_units -= worth
         if position.unpriced:
             position.price_opening(ticks)
         position.apply(base_units, quote_units)
