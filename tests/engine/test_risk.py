@@ -582,3 +582,20 @@ def test_the_bots_max_position_counts_the_coins_of_a_renamed_strategy(
     refusal = desk.review(make_order("new", pairs[-1], BUY, price=price, amount=0.2))
     assert "above max_position" in (refusal or "")
     assert desk.review(make_order("new", pairs[-1], BUY, price=price, amount=0.05)) is None
+
+
+def test_capital_taken_from_a_strategy_that_is_not_configured_is_no_loss_when_it_returns() -> None:
+    pairs = {str(BTC_TWD): BTC_TWD}
+    shares = [CapitalShare("a", (BTC_TWD,), coins(twd=5_000)), CapitalShare("b", (BTC_TWD,), coins(twd=5_000))]
+    before = open_portfolio(*shares, balances=coins(twd=20_000), pairs=pairs)
+    limits = {"a": [*rules(max_daily_loss={"twd": 1_000}), *rules(max_drawdown="0.5")]}
+    RiskDesk([], limits, before, by_day).start("a", 0)
+    without = Portfolio(pairs=pairs, shares=shares[1:], reserve={}, currency="twd")
+    without.restore(before.state())
+    without.transfers.move("a", coins(twd=-4_000))
+    again = Portfolio(pairs=pairs, shares=shares, reserve={}, currency="twd")
+    desk = RiskDesk([], limits, again, by_day)
+    again.restore(without.state())
+    desk.start("a", 0)
+    assert (again.days.pnl_units("a", "twd"), again.peaks.baseline_units("a", "twd")) == (0, 1_000 * COIN)
+    assert desk.breached(0) is None
