@@ -263,6 +263,9 @@ class RiskView(Protocol):
 
     now: Nanos
     orders: OrderCounts
+    #: for the bot, the coins (in units per currency) that strategies which are no longer configured hold in other pairs
+    #: than `pairs`
+    left: Mapping[str, int]
 
     def pairs(self) -> Sequence[Pair]:
         """Return the pairs in scope, in configuration order."""
@@ -277,7 +280,9 @@ class RiskView(Protocol):
         ...
 
     def position_lots(self, pair: Pair) -> int:
-        """Return the net position in the pair, in lots."""
+        """Return the net position in the pair, in lots. For the bot, this includes what strategies that are no longer
+        configured hold.
+        """
         ...
 
     def value(self, units: int, currency: str, into: str) -> int | None:

@@ -18,6 +18,7 @@ from botkit.engine.risk.rules import BUILT_IN
 from botkit.model.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_S
 from botkit.model.extension import RiskRule, RiskView
 from botkit.model.orders import Order, Side
+from botkit.model.pairs import Pair
 from tests.portfolio_cases import (
     BTC_TWD,
     BTC_USDT,
@@ -579,3 +580,47 @@ def test_the_built_in_rules_are_registered_through_a_plugin() -> None:
     offered: dict[str, Any] = {}
     plugin.botkit_register_risk_rules(offered.__setitem__)
     assert offered == BUILT_IN
+
+
+@pytest.mark.parametrize("has_capital", [True, False])
+@pytest.mark.parametrize("pairs", [(BTC_TWD,), (BTC_TWD, BTC_USDT), (USDT_TWD, BTC_USDT)])
+@pytest.mark.parametrize("limit", [{"btc": "1"}, {"twd": 1_000_000}])
+def test_the_bots_max_position_counts_the_coins_of_a_renamed_strategy(
+    has_capital: bool, pairs: tuple[Pair, ...], limit: dict[str, Any]
+) -> None:
+    def share(name: str, *pairs: Pair) -> CapitalShare:
+        return CapitalShare(name, pairs, coins(twd=1_000_000, usdt=100) if has_capital else None)
+
+    before = open_portfolio(share("old", BTC_TWD, USDT_TWD), balances=coins(twd=3_000_000, usdt=300_000))
+    old = make_order("old", BTC_TWD, BUY, price=1_000_000, amount=0.9)
+    before.lock(old)
+    before.fill(old, execution(old, price=1_000_000, amount=0.9), 0)
+    later = Portfolio(
+        pairs={str(p): p for p in (*pairs, USDT_TWD)}, shares=(share("new", *pairs),), reserve={}, currency="twd"
+    )
+    later.restore(before.state())
+    for pair, price in ((BTC_TWD, 1_000_000.0), (USDT_TWD, 30.0), (BTC_USDT, 33_333.0)):
+        if pair in later.prices:
+            later.mark(pair, price)
+    price = 1_000_000.0 if pairs[-1] is BTC_TWD else 33_333.0
+    desk = RiskDesk(rules(max_position=limit), {}, later, by_day)
+    refusal = desk.review(make_order("new", pairs[-1], BUY, price=price, amount=0.2))
+    assert "above max_position" in (refusal or "")
+    assert desk.review(make_order("new", pairs[-1], BUY, price=price, amount=0.05)) is None
+
+
+def test_capital_taken_from_a_strategy_that_is_not_configured_is_no_loss_when_it_returns() -> None:
+    pairs = {str(BTC_TWD): BTC_TWD}
+    shares = [CapitalShare("a", (BTC_TWD,), coins(twd=5_000)), CapitalShare("b", (BTC_TWD,), coins(twd=5_000))]
+    before = open_portfolio(*shares, balances=coins(twd=20_000), pairs=pairs)
+    limits = {"a": [*rules(max_daily_loss={"twd": 1_000}), *rules(max_drawdown="0.5")]}
+    RiskDesk([], limits, before, by_day).start("a", 0)
+    without = Portfolio(pairs=pairs, shares=shares[1:], reserve={}, currency="twd")
+    without.restore(before.state())
+    without.transfers.move("a", coins(twd=-4_000))
+    again = Portfolio(pairs=pairs, shares=shares, reserve={}, currency="twd")
+    desk = RiskDesk([], limits, again, by_day)
+    again.restore(without.state())
+    desk.start("a", 0)
+    assert (again.days.pnl_units("a", "twd"), again.peaks.baseline_units("a", "twd")) == (0, 1_000 * COIN)
+    assert desk.breached(0) is None

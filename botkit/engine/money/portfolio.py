@@ -15,7 +15,7 @@ mode: `open` divides an account without a journal, and from then on the journale
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from botkit.engine.money.balance_check import BalanceCheck
@@ -83,6 +83,8 @@ class Portfolio:
         #: compares the exchange's balances with our books
         self.balances = BalanceCheck(self.ledger)
         self._stakes = Stakes(self.ledger, self.valuation)
+        #: positions that this run has no use for, and strategies that are no longer configured: usually both are empty
+        self.left_behind = (self._stakes.positions_aside, self._stakes.departed)
         self.capital = CapitalRecord()
         #: the day's profit as loss limits count it: a resume restarts it
         self.days = DayProfit(self.holdings, self.valuation, self.ledger)
@@ -327,7 +329,9 @@ class Portfolio:
             elif fee_currency == quote:
                 quote_units -= fee
             else:
-                quote_units -= self.valuation.convert(fee, fee_currency, quote) or 0
+                worth = self.valuation.convert(fee, fee_currency, quote)
+                if worth is not None:  # without a price, the fee is in the strategy's balance but in no position's cost
+                    quote_units -= worth
         if position.unpriced:
             position.price_opening(ticks)
         position.apply(base_units, quote_units)
@@ -376,11 +380,21 @@ class Portfolio:
         return stake.positions.get(pair) or self._stakes.position(stake, pair)
 
     def position_lots(self, strategy: str | None, pair: Pair) -> int:
-        """Return the number of full lots that a strategy (None: all strategies) holds in a pair."""
+        """Return the number of full lots that a strategy (None: all strategies, including those that are no longer
+        configured) holds in a pair.
+        """
         if strategy is None:
-            return sum(self.position_lots(name, pair) for name in self._stakes.present)
+            lots = sum(self.position_lots(name, pair) for name in self._stakes.present)
+            left = self._stakes.left_units(pair)
+            return lots + (pair.rules.lots_of_units(left) if left >= 0 else -pair.rules.lots_of_units(-left))
         position = self._stakes.present[strategy].positions.get(pair)
         return 0 if position is None else position.lots
+
+    def left_coins(self, beside: Collection[str]) -> dict[str, int]:
+        """Return the coins, in units per currency, of strategies that are no longer configured, in other pairs than
+        ``beside``.
+        """
+        return self._stakes.left_coins(beside)
 
     def positions(self, strategy: str) -> list[Position]:
         """Return all positions of a strategy, starting with its listed pairs."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+
 from botkit.engine.money.ledger import AccountLedger
 from botkit.engine.money.positions import Position
 from botkit.engine.money.subaccounts import SubAccount
@@ -74,6 +76,28 @@ class Stakes:
     def everybody(self) -> dict[str, Stake]:
         """Return all stakes, starting with those of strategies that are no longer configured."""
         return {**self.departed, **self.present}
+
+    def left(self) -> Iterator[tuple[str, int]]:
+        """Yield (pair, units) of every position that no configured strategy has."""
+        for stake in self.departed.values():
+            for pair, position in stake.positions.items():
+                yield pair, position.amount_units
+        for positions in self.positions_aside.values():
+            for pair, figures in positions.items():
+                yield pair, figures[0]
+
+    def left_units(self, pair: Pair) -> int:
+        """Return the coins in a pair that are in positions that no configured strategy has."""
+        return sum(units for name, units in self.left() if name == pair)
+
+    def left_coins(self, beside: Collection[str]) -> dict[str, int]:
+        """Return the same for each currency, in other pairs than ``beside``."""
+        coins: dict[str, int] = {}
+        for pair, units in self.left():
+            if pair not in beside:
+                base = pair.partition("_")[0]
+                coins[base] = coins.get(base, 0) + units
+        return coins
 
     def position(self, stake: Stake, pair: Pair) -> Position:
         """Return the stake's position in a pair. Every call returns the same object."""

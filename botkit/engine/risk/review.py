@@ -35,7 +35,7 @@ _INTO_NEXT_DAY = 30 * NS_PER_HOUR
 class _View:
     """The rules' view of one level: a strategy or, if the level is None, the entire bot."""
 
-    __slots__ = ("_desk", "_level", "_portfolio", "now", "orders")
+    __slots__ = ("_desk", "_level", "_portfolio", "left", "now", "orders")
 
     def __init__(self, desk: RiskDesk, level: str | None, portfolio: Portfolio, counts: LevelCounts) -> None:
         self._desk = desk
@@ -43,6 +43,7 @@ class _View:
         self._level = level
         self._portfolio = portfolio
         self.now: Nanos = 0
+        self.left: Mapping[str, int] = {}
 
     def _strategies(self) -> list[str]:
         return self._portfolio.strategies if self._level is None else [self._level]
@@ -94,6 +95,7 @@ class RiskDesk:
         self.portfolio = portfolio
         self.expected_price: Callable[[Order], float | None] = lambda order: None
         self._day_start = day_start
+        self._aside, self._departed = portfolio.left_behind
         self._next_day: Nanos | None = None
         self._rules: list[tuple[str | None, tuple[RiskRule, ...]]] = [(None, tuple(bot_rules))]
         self._rules += [(name, tuple(strategy_rules.get(name, ()))) for name in portfolio.strategies]
@@ -155,6 +157,8 @@ class RiskDesk:
         moment = order.created if now is None else now
         view = self._views[name]
         view.now = self._bot.now = moment
+        if self._departed or self._aside:
+            self._bot.left = self.portfolio.left_coins(self._bot.pairs())
         for counts in self._counts[name]:
             counts.now = moment
         try:

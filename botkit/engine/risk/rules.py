@@ -135,6 +135,7 @@ class MaxPosition:
             if key == pair or (key == pair.base and "_" not in key):
                 counted = [pair] if key == pair else [p for p in pairs if p.base == key]
                 total = added + sum(_exposure_units(p, view) for p in counted)
+                total += view.left.get(key, 0) if key != pair else 0
                 if total > limit:
                     return self._refusal(key, total, limit, pair.base)
             elif "_" not in key and key not in bases:
@@ -159,6 +160,9 @@ class MaxPosition:
             # a coin bought in one pair and sold in another is not exposure, so amounts are netted per coin before
             # valuation
             coins[pair.base] = coins.get(pair.base, 0) + _exposure_units(pair, view)
+        for base, units in view.left.items():
+            if base in coins or view.value(UNIT, base, into) is not None:  # other coins cannot be valued in this run
+                coins[base] = coins.get(base, 0) + units
         total = 0
         for base, units in coins.items():
             worth = view.value(max(0, units), base, into)
