@@ -313,7 +313,8 @@ class Transport(asyncio.Transport):
         self._soon(self._begin)
 
     def _begin(self) -> None:
-        assert self.protocol is not None
+        if self.protocol is None or self._is_lost:  # reset before its protocol was told of it
+            return
         self.protocol.connection_made(self)
         self._read()
 
