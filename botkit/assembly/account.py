@@ -38,7 +38,7 @@ async def account_access(
     """
     rest, ws = chosen_address(project.config, rest, ws)
     check_command(mode, rest)
-    account = _account(project, mode, rest, environ)
+    account, _ = _account(project, mode, rest, environ)
     ledger, clock = _ledger(project, environ, hurries, say), SteadyClock()
     if mode == "emulator":
         from botkit.emulator.ask_clock import emulator_clock
@@ -72,17 +72,32 @@ def _ledger(project: Project, environ: Mapping[str, str], hurries: bool, say: Ca
         return ALONE
 
 
-def _account(project: Project, mode: str, rest: str | None, environ: Mapping[str, str]) -> Any:
-    """Return a bot's account for the given mode. In an emulator mode without a configured account, return the account
-    that the bot would use.
+def named_account(
+    project: Project, mode: str, rest: str | None, environ: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """Return the account that `account_access` uses, and the section of the configuration that its key is from. Raises
+    ConfigError.
     """
+    rest, _ = chosen_address(project.config, rest, None)
+    check_command(mode, rest)
+    account, origin = _account(project, mode, rest, environ)
+    return {"account": account.email, "key_from": origin}
+
+
+def _account(project: Project, mode: str, rest: str | None, environ: Mapping[str, str]) -> tuple[Any, str]:
+    """Return a bot's account for the given mode, and where it is from. In an emulator mode without a configured
+    account, return the account that the bot would use.
+    """
+    loaded = project.loaded
     if mode == "live":
-        return resolve_account(project.loaded, environ)
+        return resolve_account(loaded, environ), f"`account:` ({loaded.where('account')})"
+    section = "emulator.account"
     if project.config.emulator.account is not None:
-        return resolve_account(project.loaded, environ, section="emulator.account")
+        return resolve_account(loaded, environ, section=section), f"`{section}:` ({loaded.where(section)})"
     from botkit.assembly.embedded import embedded_account
     from botkit.emulator.options import DEFAULT_ACCOUNT
 
     status = StateFolder.of(project.config.name, "emulator", "inside").read_status() or {}
-    is_embedded = rest is not None and rest in status.get("address", ())
-    return embedded_account(project.config.name) if is_embedded else DEFAULT_ACCOUNT
+    if rest is not None and rest in status.get("address", ()):
+        return embedded_account(project.config.name), "the bot's own emulator"
+    return DEFAULT_ACCOUNT, f"the default of `botkit emulator`, as `{section}:` is missing in {loaded.path}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from botkit.assembly.account import account_access
+from botkit.assembly.account import account_access, named_account
 from botkit.live.account import account_lines, read_account
 from botkit.live.capital import kept_positions, move_stopped, parse_amounts, parse_cost
 from botkit.live.commands import ask
@@ -36,6 +36,7 @@ __all__ = [
     "ledger_usage",
     "lift",
     "move_stopped",
+    "named_account",
     "outcome_of",
     "panic",
     "parse_amounts",

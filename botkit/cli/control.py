@@ -180,7 +180,7 @@ def account(config: Path, mode: str | None, rest: str | None, as_json: bool) -> 
     """Check that the account's API key works, using only read requests, and show balances, open orders, and an
     estimated fee rank.
     """
-    from botkit.assembly.operations import StateFolder, account_access, account_lines, read_account
+    from botkit.assembly.operations import StateFolder, account_access, account_lines, named_account, read_account
     from botkit.project.without_strategies import account_of
 
     project = account_of(config)
@@ -189,11 +189,13 @@ def account(config: Path, mode: str | None, rest: str | None, as_json: bool) -> 
             address = (StateFolder.find(project.config.name, mode).read_status() or {}).get("address")
             rest = address[0] if isinstance(address, list) and address else None
 
+    asked = mode or ("emulator" if rest else "live")
+
     async def main() -> Any:
-        async with account_access(project, mode or ("emulator" if rest else "live"), rest=rest) as access:
+        async with account_access(project, asked, rest=rest) as access:
             return await read_account(access, project.facts)
 
-    found = asyncio.run(main())
+    found = named_account(project, asked, rest) | asyncio.run(main())
     if as_json:
         click.echo(json.dumps(found))
     else:

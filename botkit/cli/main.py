@@ -164,7 +164,8 @@ def _told(error: Exception, text: str) -> int:
         traceback.print_exception(error)
     with contextlib.suppress(OSError):  # the terminal itself may have been closed
         for line in text.splitlines() or [type(error).__name__]:
-            click.echo(f"error: {line}", err=True)
+            # an indented line, such as one of a strategy's traceback, belongs to the line above it
+            click.echo(line if line.startswith(" ") else f"error: {line}", err=True)
     return 2
 
 

@@ -290,7 +290,9 @@ class Decoder:
                     target = target.value[step]
                 else:
                     break
-            label = ".".join(str(part) for part in ((name,) if name else ()) + error.path)
+            label = name
+            for part in error.path:
+                label += f"[{part}]" if isinstance(part, int) else f".{part}" if label else part
             return self.problem(target.where, f"`{label}`: {error}")
 
 
@@ -388,7 +390,7 @@ def _shown(node: Node, name: str) -> str:
         return "empty"
     if is_secret(_path_of(name)):
         # a token may have been pasted into the wrong key of its section
-        return "something else (not shown, as it may be secret)"
+        return "set to a value that is not shown, as it may be secret"
     text = node.value if len(node.value) <= 60 else node.value[:57] + "..."
     return f'"{text}"' if node.quoted else text
 

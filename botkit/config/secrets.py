@@ -174,10 +174,10 @@ class _Resolver:
             raise self.loaded.error(where, f"${{{name}}} is not a variable name; write one such as ${{BITOPRO_KEY}}")
         if name in self.environ:
             return self.environ[name]
-        path = self.config.secrets_file if self.config is not None else None
+        path, section = self._secrets_file()
         if path is not None:
             if self._file is None:
-                self._file = read_secrets(path, self.loaded.where(f"{self.section}.secrets_file"))
+                self._file = read_secrets(path, self.loaded.where(f"{section}.secrets_file"))
             if name in self._file:
                 return self._file[name]
             raise self.loaded.error(where, f"{name} is neither in the environment nor in {path}; set it in one of them")
@@ -185,6 +185,13 @@ class _Resolver:
             where,
             f"the environment variable {name} is not set; set it, or name a `secrets_file` with a line {name}=...",
         )
+
+    def _secrets_file(self) -> tuple[Path | None, str]:
+        """Return the file with the values of this section, which is the account's if the section names none."""
+        real = self.loaded.config.account
+        if (self.config is None or self.config.secrets_file is None) and real is not None:
+            return real.secrets_file, "account"
+        return (None if self.config is None else self.config.secrets_file), self.section
 
 
 def read_secrets(path: Path, where: str) -> dict[str, str]:

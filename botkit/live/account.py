@@ -55,10 +55,11 @@ async def read_account(access: RateLimitedReads, facts: ExchangeFacts) -> dict[s
 
 
 def account_lines(found: dict[str, Any]) -> list[str]:
-    """Format the result of `read_account` as lines of text."""
+    """Format the result of `read_account`, with the account's name and its key's origin, as lines of text."""
+    used = f"account {found['account']}, key from {found['key_from']}"
     if not found["works"]:
-        return [str(found["why"])]
-    lines = ["the key works"]
+        return [used, str(found["why"])]
+    lines = [used, "the key works"]
     lines += [f"  {c}: {row['total']} ({row['available']} available)" for c, row in found["balances"].items()]
     orders = found["open_orders"]
     lines.append(f"  {'?' if orders is None else len(orders)} open orders")

@@ -24,6 +24,7 @@ from botkit.model.columns import IntArray
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_COMMA = re.compile(r"\s*-?[\d.]*\d,\d[\d.,]*\s*\Z", re.ASCII)
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?\s*\Z", re.ASCII)
 #: the same pattern for Arrow, checked before every cast, because Arrow's parser aborts the process on an exponent such
 #: as e-9999999
@@ -164,6 +165,8 @@ def _bad_figure(path: Path, line: int, what: str, text: pa.Array) -> DataError:
     for row, value in enumerate(text.to_pylist()):
         if not _NUMBER.match(value):
             shown = "is empty" if not value.strip() else f"{value!r} is not a number"
+            if _COMMA.match(value):
+                shown += "; write it with a decimal point and without commas"
             return DataError(f"{path}:{line + row}: {what} {shown}")
         if len(value.strip()) > 40:
             return DataError(f"{path}:{line + row}: {what} {value!r} has too many digits")

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from botkit.errors import DataError
-from botkit.model.clock import Nanos, format_time
+from botkit.model.clock import NS_PER_S, Nanos, format_time
 from botkit.model.columns import CandleColumns, IntArray, MarketColumns, SideArray, TradeColumns
 from botkit.model.extension import Options
 from botkit.model.pairs import Pair
@@ -158,7 +158,20 @@ def guess_resolution(path: Path, time: IntArray) -> str:
         return "1M"
     raise DataError(
         f"{path}: rows are {least / 10**9:g} s apart; the exchange's resolutions are {', '.join(RESOLUTIONS)}"
+        f"{_looks_like(time)}"
     )
+
+
+def _looks_like(time: IntArray) -> str:
+    """Return a hint for times in a form that spreadsheets and other exchanges write, or an empty text."""
+    if int(time.min()) >= 20_000 * NS_PER_S and int(time.max()) < 80_000 * NS_PER_S:
+        return (
+            "; the times look like Excel's numbers of days: give the column a date format (yyyy-mm-dd hh:mm:ss) "
+            "and save it again"
+        )
+    if (time % (60 * NS_PER_S) >= 59 * NS_PER_S).all():
+        return "; the times look like those at which candles close, so write when each one opens"
+    return ""
 
 
 class CandleCheck:
@@ -249,12 +262,13 @@ class CandleCheck:
                 at = int(np.argmin(steps)) + 1
                 raise DataError(
                     f"{self.path}:{lines[at]}: the resolution is set to {resolution}, but rows are "
-                    f"{least / 10**9:g} s apart"
+                    f"{least / 10**9:g} s apart{_looks_like(times)}"
                 )
         if np.any(starts != times):
             at = int(np.argmax(starts != times))
             raise DataError(
                 f"{self.path}:{lines[at]}: {format_time(int(times[at]))} is not the start of a {resolution} candle"
+                f"{_looks_like(times)}"
             )
 
 

@@ -71,6 +71,7 @@ def test_the_headline_of_an_error_names_the_line_in_the_users_code_rather_than_a
     assert bot.backtest() == 2
     said = capsys.readouterr().err
     assert f"raised in on_bar at {bot.line_of(call)}: " in said.splitlines()[0]
+    assert "error:   " not in said, "the lines of a traceback are no errors of their own"
     assert "/botkit/model/" not in said
 
 

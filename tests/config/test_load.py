@@ -184,7 +184,7 @@ MISTAKES = [
     (
         "notify: [{use: bell, level: loud}]\n",
         2,
-        "`notify[0].level` is something else (not shown, as it may be secret); write one of info",
+        "`notify[0].level` is set to a value that is not shown, as it may be secret; write one of info",
     ),
     ("backtest: {slippage: 1e-4}\n", 2, "write it out: 0.0001"),
     ("backtest: {fees: {maker: 0.2, taker: 0.2}}\n", 2, "would be 20"),
@@ -354,3 +354,10 @@ def test_any_value_in_any_section_is_either_accepted_or_refused(tmp_path: Path, 
     except ConfigError:
         return
     assert loaded.origins()
+
+
+def test_a_mistake_in_an_item_of_a_list_is_named_like_any_other_place(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("strategies:\n  - {name: a, use: b}\n  - {name: A, use: c}\n")
+    with pytest.raises(ConfigError, match=r"x\.yaml:3: `strategies\[1\]\.name`: two strategies are named 'A'"):
+        load_config(path)

@@ -248,3 +248,26 @@ def test_the_account_command_queries_the_emulator_on_which_the_bot_ran(
         capsys.readouterr()
         assert main(["account", str(path), "--mode", "emulator", "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["works"]
+
+
+def test_the_account_command_names_the_account_that_it_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = "account: {email: real@example.org, key: '${K}', secret: '${S}', secrets_file: keys}\n"
+    path = config(tmp_path, real)
+    with EmulatorThread(lambda: make_emulator(emulator_options())) as running:
+        main(["account", str(path), "--rest", running.rest])
+        told = capsys.readouterr().out.splitlines()[0]
+        assert told.startswith(f"account {DEFAULT_ACCOUNT.email}, key from the default of `botkit emulator`")
+        assert told.endswith(f"as `emulator.account:` is missing in {path}")
+        # without a secrets_file of its own, the emulator's account takes that of `account:`
+        keys = path.parent / "keys"
+        keys.write_text("K=k\nS=s\n")
+        keys.chmod(0o600)
+        path = config(
+            tmp_path, f"{real}emulator: {{account: {{email: mine@example.org, key: '${{K}}', secret: '${{S}}'}}}}\n"
+        )
+        assert main(["account", str(path), "--rest", running.rest]) == 1
+        told, refused = capsys.readouterr().out.splitlines()
+        assert told.startswith(f"account mine@example.org, key from `emulator.account:` ({path}:")
+        assert "401" in refused

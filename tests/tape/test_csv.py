@@ -160,6 +160,18 @@ BAD_CANDLES = {
         HEADER + "".join(f"{1735689600 + 30 * i},1,1,1,1,1\n" for i in range(4)),
         r":3: the resolution is set to 1m, but rows are 30 s apart",
     ),
+    "decimal comma": (
+        "time;open;high;low;close;volume\n1735689600;10,5;11;9;10;1\n",
+        r":2: open '10,5' is not a number; write it with a decimal point and without commas",
+    ),
+    "days of Excel": (
+        HEADER + "".join(f"{45658 + i / 1440:.6f},1,1,1,1,1\n" for i in range(4)),
+        r"s apart.*; the times look like Excel's numbers of days",
+    ),
+    "times of the closes": (
+        HEADER + "".join(f"{1735689659999 + 60000 * i},1,1,1,1,1\n" for i in range(4)),
+        r":2: .* is not the start of a 1m candle; the times look like those at which candles close",
+    ),
     "off the grid": (HEADER + "1735689605,1,1,1,1,1\n", r":2: .* is not the start of a 1m candle"),
 }
 
