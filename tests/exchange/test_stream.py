@@ -13,7 +13,7 @@ from aiohttp import WSMsgType, web
 
 from botkit.exchange.bitopro import BitoProClient, Credentials
 from botkit.exchange.bitopro.sign import HEADER_PAYLOAD, HEADER_SIGNATURE, decode_payload
-from botkit.exchange.bitopro.stream import NewTrades, Received, Snapshot, Stream, StreamChange, StreamTimes
+from botkit.exchange.bitopro.stream import NewTrades, Received, Snapshot, Stream, StreamChange, StreamTimes, _LostError
 from botkit.exchange.bitopro.wire.frames import BalanceFrame, OrderBookFrame, UnknownFrame
 from botkit.model.events import ConnectionState
 from tests.exchange.venue import Venue, venue
@@ -215,6 +215,18 @@ async def test_the_error_after_a_failed_upgrade_states_the_response_status() -> 
     assert "200 instead of 101; check the spelling of every pair" in items[0].item.detail
     assert isinstance(refused[0].item, StreamChange)
     assert "401 instead of 101" in refused[0].item.detail
+
+
+@pytest.mark.parametrize("status", [401, 503])
+async def test_the_error_of_a_failed_upgrade_does_not_keep_the_signed_headers(status: int) -> None:
+    async with (
+        venue({"GET /ws/v1/pub/auth/orders": (status, "{}")}) as v,
+        made(v) as client,
+        client.stream("active_orders") as private,
+    ):
+        with pytest.raises(_LostError) as caught:
+            await private._connect()
+    assert caught.value.__context__ is caught.value.__cause__ is None
 
 
 async def test_every_upgrade_has_a_new_signature_and_does_not_follow_redirects() -> None:

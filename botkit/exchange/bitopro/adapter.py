@@ -15,42 +15,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from functools import partial
-from typing import Any, Literal, TypeVar
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
-import msgspec
-
-from botkit.errors import ConfigError, OutcomeUnknown, RateLimited, Refused, RequestError, TryAgain
+from botkit.errors import ConfigError, OutcomeUnknown
 from botkit.exchange.bitopro import translate
+from botkit.exchange.bitopro.answers import acknowledged, failed
 from botkit.exchange.bitopro.calls import READ_TIMEOUT_S, WRITE_TIMEOUT_S, Begun
 from botkit.exchange.bitopro.facts import packaged_pairs
-from botkit.exchange.bitopro.history import stitch_candles
+from botkit.exchange.bitopro.incoming import Incoming
+from botkit.exchange.bitopro.reads import read, served_depth
 from botkit.exchange.bitopro.rest import BitoProClient, created
-from botkit.exchange.bitopro.stream import NewTrades, Received, Snapshot, Stream, StreamChange
+from botkit.exchange.bitopro.stream import Stream
 from botkit.exchange.bitopro.transport import NothingSent
-from botkit.exchange.bitopro.wire.account import BalanceRow, CancelReply, CreateReply, OwnOrderRow, OwnTradeRow
+from botkit.exchange.bitopro.wire.account import CancelReply, CreateReply
 from botkit.exchange.bitopro.wire.bodies import BATCH_MAX
-from botkit.exchange.bitopro.wire.codec import WireError, scaled, to_ns
-from botkit.exchange.bitopro.wire.endpoints import BOOK_LIMITS, REST_BASE, WS_BASE
-from botkit.exchange.bitopro.wire.frames import (
-    ActiveOrdersFrame,
-    BalanceFrame,
-    HistoryOrdersFrame,
-    OrderBookFrame,
-    TickerFrame,
-    UnknownFrame,
-    UserTradeFrame,
-)
+from botkit.exchange.bitopro.wire.endpoints import REST_BASE, WS_BASE
 from botkit.model.adapter import AdapterEvent, Capabilities, Lifetime, Sink, StreamKind
 from botkit.model.clock import NS_PER_S, Nanos
-from botkit.model.counts import counted
-from botkit.model.events import BalanceReport, Connection, ConnectionState, OrderBook, OrderReport, TradeReport
+from botkit.model.events import Connection, ConnectionState
 from botkit.model.extension import Options
 from botkit.model.limits import LimitTable
-from botkit.model.order_spec import OrderSpec
-from botkit.model.orders import OrderType, Side
 from botkit.model.pairs import Pair
 from botkit.model.requests import (
     Answer,
@@ -62,14 +47,6 @@ from botkit.model.requests import (
     CreateBatch,
     CreateOrder,
     Ending,
-    GetBalances,
-    GetBook,
-    GetCandles,
-    GetOrder,
-    ListOpenOrders,
-    ListOrders,
-    ListTrades,
-    OrderAck,
     Request,
 )
 
@@ -86,10 +63,6 @@ CAPABILITIES = Capabilities(
 )
 #: a create request older than this is not sent, because the book may have changed since the strategy decided
 _T0_AGE_MAX: Nanos = NS_PER_S
-#: number of orders and executions to remember for detecting repeats
-_MEMORY = 20_000
-#: how much later than a newer balance frame an older one may arrive
-_LATE_FRAME_MS = 60_000
 _PRIVATE_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
 _STREAMS_OF: Mapping[StreamKind, tuple[str, ...]] = {
     "books": ("order_book",),
@@ -97,52 +70,6 @@ _STREAMS_OF: Mapping[StreamKind, tuple[str, ...]] = {
     "tickers": ("ticker",),
     "account": _PRIVATE_STREAMS,
 }
-
-_Row = TypeVar("_Row")
-_Event = TypeVar("_Event")
-
-
-class _Remembered:
-    """Stores the last value seen for each key, and keeps only the latest ``_MEMORY`` keys."""
-
-    def __init__(self) -> None:
-        self._values: OrderedDict[object, object] = OrderedDict()
-
-    def is_new(self, key: object, value: object) -> bool:
-        """Return False if ``value`` equals the last value seen for this key."""
-        if self._values.get(key) == value:
-            return False
-        self._values[key] = value
-        self._values.move_to_end(key)
-        if len(self._values) > _MEMORY:
-            self._values.popitem(last=False)
-        return True
-
-
-class _IncompleteError(WireError):
-    """Some rows of a listing cannot be read. ``reports`` are the others. They show that an order exists, but never that
-    it does not.
-    """
-
-    def __init__(self, problem: str, reports: tuple[OrderReport, ...]) -> None:
-        super().__init__(problem)
-        self.reports = reports
-
-
-def _each(rows: Iterable[_Row], convert: Callable[[_Row], _Event], unreadable: list[WireError]) -> Iterable[_Event]:
-    """Convert rows one by one. The errors of rows that cannot be read are added to ``unreadable``."""
-    for row in rows:
-        try:
-            event = convert(row)
-        except WireError as error:
-            unreadable.append(error)
-        else:
-            yield event
-
-
-def _problem(unreadable: Sequence[WireError]) -> str:
-    others = len(unreadable) - 1
-    return str(unreadable[0]) + (f", and {counted(others, 'other row')} cannot be read either" if others else "")
 
 
 class BitoProAdapter(Lifetime):
@@ -175,12 +102,9 @@ class BitoProAdapter(Lifetime):
         self._is_open = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._streams: list[Stream] = []
-        self._reports = _Remembered()
-        self._trades = _Remembered()
-        self._foreign: set[str] = set()
-        self._unknown_events: set[str] = set()
-        #: keyed by currency: the timestamp, in milliseconds, of the last frame with this currency's balance
-        self._balances_at: dict[str, int] = {}
+        self._incoming = Incoming(pairs)
+        #: converts an item from a stream into events; bound once, because an order may wait for them
+        self.events = self._incoming.events
 
     @property
     def limits(self) -> LimitTable:
@@ -236,7 +160,7 @@ class BitoProAdapter(Lifetime):
         """
         wanted: list[tuple[str, dict[str, int | None]]] = []
         if books:
-            wanted.append(("order_book", {str(pair): _served_depth(depth) for pair, depth in books.items()}))
+            wanted.append(("order_book", {str(pair): served_depth(depth) for pair, depth in books.items()}))
         trades, tickers = list(trades), list(tickers)
         if trades:
             wanted.append(("trades", dict.fromkeys(map(str, trades))))
@@ -280,162 +204,6 @@ class BitoProAdapter(Lifetime):
             for pair in told:
                 sink(Connection(ConnectionState.LOST, stream_id, pair, f"the stream ended: {type(error).__name__}"))
 
-    def events(self, stream_id: str, received: Received, told: Sequence[Pair | None]) -> Sequence[AdapterEvent]:
-        """Convert an item from a stream into events. ``told`` lists the pairs to notify of a connection change.
-
-        A row that cannot be read does not affect the other rows. It is logged, and the stream is reported as STALE.
-        """
-        item = received.item
-        unreadable: list[WireError] = []
-        try:
-            if type(item) is OrderBookFrame:  # most frames are books, and an order may wait for this one
-                return self._books(item)
-            translated = list(self._translated(stream_id, received, told, unreadable))
-        except WireError as error:
-            translated = []
-            unreadable.append(error)
-        # repeats are recognised only now, because an event that is remembered must also be delivered
-        found = self._without_repeats(translated, received)
-        if unreadable:
-            problem = _problem(unreadable)
-            log.error("%s: %s", stream_id, problem)
-            found += [Connection(ConnectionState.STALE, stream_id, pair, problem) for pair in told]
-        return found
-
-    def _translated(
-        self, stream_id: str, received: Received, told: Sequence[Pair | None], unreadable: list[WireError]
-    ) -> Iterable[AdapterEvent]:
-        """Convert an item into events, whether or not they are new. Errors of single rows are added to
-        ``unreadable``.
-        """
-        item = received.item
-        match item:
-            case NewTrades():
-                pair = self._pair(item.frame.pair)
-                if pair is not None:
-                    if item.gap:
-                        yield Connection(
-                            ConnectionState.RESYNCHRONISED,
-                            stream_id,
-                            pair,
-                            "gap: trades before these may be missing",
-                            gap=True,
-                        )
-                    yield from _each(item.new, partial(translate.trade, pair=pair), unreadable)
-            case TickerFrame():
-                if item.pair and (pair := self._pair(item.pair)):
-                    yield translate.ticker(item, pair)
-            case ActiveOrdersFrame() | HistoryOrdersFrame():
-                rows = (row for of_pair in (item.data or {}).values() for row in of_pair or ())
-                # the first frame of a connection repeats older data
-                yield from self._order_reports(rows, unreadable, 0 if received.is_first else to_ns(item.timestamp))
-            case UserTradeFrame():
-                if pair := self._pair(f"{item.data.base}_{item.data.quote}"):
-                    yield translate.user_trade_report(item.data, pair)
-            case BalanceFrame():
-                rows_of_frame = (item.data or {}).values()
-                reports = _each(rows_of_frame, lambda row: translate.balance_report((row,), snapshot=False), unreadable)
-                # never treat this frame as a snapshot: if the first frame were lost, the next frame, with a single
-                # currency, would imply that all other coins are gone
-                yield BalanceReport({c: held for report in reports for c, held in report.balances.items()})
-            case Snapshot():
-                yield from self._snapshot(item, unreadable)
-            case StreamChange():
-                for told_pair in told:
-                    yield Connection(item.state, stream_id, told_pair, item.detail, is_refused=item.is_refused)
-            case UnknownFrame():
-                self._unknown_event(stream_id, item.event[:40])
-
-    def _without_repeats(self, translated: Iterable[AdapterEvent], received: Received) -> list[AdapterEvent]:
-        """Remember an item's events, and return those that are new. Reports may repeat, because both order streams
-        report an order's final state, and snapshots contain old reports.
-        """
-        found: list[AdapterEvent] = []
-        for event in translated:
-            kind = type(event)
-            if kind is OrderReport:
-                assert isinstance(event, OrderReport)
-                plain = msgspec.structs.replace(event, pushed=0) if event.pushed else event
-                if not self._reports.is_new(event.order_id, plain):
-                    continue
-            elif kind is TradeReport:
-                assert isinstance(event, TradeReport)
-                # a self-trade appears as two executions with the same id
-                if not self._trades.is_new((event.trade_id, event.order_id, event.side), event):
-                    continue
-            elif isinstance(received.item, BalanceFrame):
-                assert isinstance(event, BalanceReport)
-                event = self._newest(event, received.item.timestamp, received.is_first)
-                if not event.balances:
-                    continue
-            found.append(event)
-        return found
-
-    def _books(self, frame: OrderBookFrame) -> Sequence[OrderBook]:
-        """Return the book in a frame, or nothing if its pair is unknown."""
-        pair = self.known_pairs.get(frame.pair.lower()) or self._pair(frame.pair)
-        if pair is None:
-            return ()
-        return (translate.order_book(frame.bids, frame.asks, pair, to_ns(frame.timestamp)),)
-
-    def _newest(self, report: BalanceReport, timestamp_ms: int, is_first: bool) -> BalanceReport:
-        """Return the balances that are at least as recent as earlier ones of the same currency. Frames may arrive out
-        of order.
-
-        If a timestamp goes back further than any frame could be delayed, the exchange's clock must have been reset, so
-        the balance is accepted.
-        """
-        if is_first:
-            self._balances_at.clear()
-        newest = {
-            currency: held
-            for currency, held in report.balances.items()
-            if not 0 < self._balances_at.get(currency, 0) - timestamp_ms < _LATE_FRAME_MS
-        }
-        self._balances_at.update(dict.fromkeys(newest, timestamp_ms))
-        return BalanceReport(newest)
-
-    def _unknown_event(self, stream_id: str, event: str) -> None:
-        if event not in self._unknown_events and len(self._unknown_events) < 100:
-            self._unknown_events.add(event)
-            log.warning(
-                "%s: frames with the unknown event %s are ignored, and everything else continues; check for a newer "
-                "botkit",
-                stream_id,
-                event,
-            )
-
-    def _snapshot(self, snapshot: Snapshot, unreadable: list[WireError]) -> Iterable[AdapterEvent]:
-        rows = snapshot.rows
-        yield from self._order_reports((row for row in rows if isinstance(row, OwnOrderRow)), unreadable)
-        balances = [row for row in rows if isinstance(row, BalanceRow)]
-        if balances:
-            # all or none, because a currency that is missing from a snapshot has a zero balance
-            yield translate.balance_report(balances, snapshot=True)
-        pair = self._pair(snapshot.pair or "")
-        if pair:
-            # trade ids in the listing differ from those in the stream, so the engine matches executions by each order's
-            # executed amount
-            trades = (row for row in rows if isinstance(row, OwnTradeRow))
-            yield from _each(trades, partial(translate.own_trade_report, pair=pair), unreadable)
-
-    def _order_reports(
-        self, rows: Iterable[OwnOrderRow], unreadable: list[WireError], pushed: Nanos = 0
-    ) -> Iterable[OrderReport]:
-        """Convert the rows of known pairs."""
-        known = ((row, pair) for row in rows if (pair := self._pair(row.pair)))
-        return _each(known, lambda known_row: translate.order_report(*known_row, pushed), unreadable)
-
-    def _pair(self, name: str) -> Pair | None:
-        """Return the pair, or None if its rules are unknown. This bot cannot have placed an order in an unknown pair.
-        Each unknown pair is logged once.
-        """
-        pair = self.known_pairs.get(name.lower())
-        if pair is None and name and name not in self._foreign and len(self._foreign) < 1000:
-            self._foreign.add(name)
-            log.warning("rows for the pair %s are ignored: this bot does not know the pair", name[:40])
-        return pair
-
     # -- requests out ---------------------------------------------------------------------------------------------
 
     def send(self, request: Request, *, urgent: bool = False) -> Coroutine[Any, Any, Answer]:
@@ -455,14 +223,14 @@ class BitoProAdapter(Lifetime):
             elif type(request) is CancelOrder:
                 begun = self.client.begin_cancel(request.pair, request.order_id)
         except Exception as error:
-            return _at_once(_failed(request, error))
+            return _at_once(failed(request, error))
         return self._answered(request, begun)
 
     async def _answered(self, request: Request, begun: Begun[CreateReply] | Begun[CancelReply] | None) -> Answer:
         try:
             body = await (self._perform(request) if begun is None else self._finished(request, begun))
         except Exception as error:
-            return _failed(request, error)
+            return failed(request, error)
         return Answer(request_id=request.id, outcome=Ending.OK, body=body)
 
     async def _finished(self, request: Request, begun: Begun[CreateReply] | Begun[CancelReply]) -> AnswerBody:
@@ -470,7 +238,7 @@ class BitoProAdapter(Lifetime):
         reply = await begun.reply()
         if isinstance(reply, CreateReply):
             assert isinstance(request, CreateOrder)
-            return _acknowledged(created(reply), request.order)
+            return acknowledged(created(reply), request.order)
         assert isinstance(request, CancelOrder)
         if str(reply.order_id) != request.order_id:
             raise OutcomeUnknown(f"the cancel request for {request.order_id} was answered for {reply.order_id}")
@@ -483,72 +251,13 @@ class BitoProAdapter(Lifetime):
                 left_s = self._t0_left_s(request.timestamp)
                 bodies = [translate.create_body(o, request.timestamp, in_batch=True) for o in request.orders]
                 replies = await client.post_batch(bodies, connect_timeout_s=left_s)
-                return tuple(map(_acknowledged, replies, request.orders))
+                return tuple(map(acknowledged, replies, request.orders))
             case CancelBatch():
                 return CancelAck(await client.cancel_orders((str(pair), order_id) for pair, order_id in request.orders))
             case CancelAll():
                 return CancelAck(await client.cancel_all(request.pair))
             case _:
-                return await self._read(request)
-
-    async def _read(self, request: Request) -> AnswerBody:
-        client = self.client
-        match request:
-            case GetOrder():
-                row = await client.order(request.pair, request.order_id)
-                return (translate.order_report(row, request.pair),)
-            case ListOrders():
-                rows = await client.orders(
-                    request.pair,
-                    start=request.start,
-                    end=request.end,
-                    client_id=request.client_id,
-                    limit=request.limit,
-                    order_ids=request.order_ids,
-                )
-                return self._listed(rows)
-            case ListOpenOrders():
-                return self._listed(await client.open_orders(request.pair))
-            case ListTrades():
-                trades = await client.own_trades(
-                    request.pair,
-                    start=request.start,
-                    end=request.end,
-                    order_id=request.order_id,
-                    limit=request.limit,
-                )
-                return tuple(translate.own_trade_report(row, request.pair) for row in trades)
-            case GetBalances():
-                held = await client.balances()
-                if not held:  # zero balances are also listed, so an empty list is an error
-                    raise TryAgain("balance: the answer lists no currency", status=200)
-                return translate.balance_report(held, snapshot=True)
-            case GetBook():
-                book = await client.order_book(request.pair, _served_depth(request.depth))
-                # the response has no timestamp, so its arrival time is used
-                now = client.clock.now()
-                return translate.order_book(book.bids, book.asks, request.pair, now, request.depth)
-            case GetCandles():
-                found = await client.candles_once(request.pair, request.resolution, request.start, request.end)
-                sorted_rows = stitch_candles(
-                    found,
-                    request.resolution,
-                    request.start,
-                    request.end,
-                    now=client.clock.now(),
-                    fill_gaps=False,
-                    running=request.running,
-                )
-                return tuple(translate.candle(row, request.pair, request.resolution) for row in sorted_rows)
-        raise AssertionError(f"no API call for {request!r}")
-
-    def _listed(self, rows: Iterable[OwnOrderRow]) -> tuple[OrderReport, ...]:
-        """Convert a listing. Raises `_IncompleteError` if one of its rows cannot be read."""
-        unreadable: list[WireError] = []
-        reports = tuple(self._order_reports(rows, unreadable))
-        if unreadable:
-            raise _IncompleteError(_problem(unreadable), reports)
-        return reports
+                return await read(client, request, self._incoming)
 
     def _t0_left_s(self, timestamp: Nanos) -> float:
         """Return the number of seconds that a create request may still wait for a connection. Raises NothingSent if the
@@ -562,63 +271,6 @@ class BitoProAdapter(Lifetime):
 
 async def _at_once(answer: Answer) -> Answer:
     return answer
-
-
-def _failed(request: Request, error: Exception) -> Answer:
-    """Return the answer for a request that ended in an error."""
-    match error:
-        case NothingSent():
-            return _answer(request, Ending.NOT_SENT, error)
-        case RateLimited():
-            return _answer(request, Ending.RATE_LIMITED, error)
-        case Refused():
-            return _answer(request, Ending.REFUSED, error)
-        case RequestError():
-            return _answer(request, Ending.UNKNOWN, error)
-        case _IncompleteError(reports=reports):
-            text = str(error)
-            return Answer(request_id=request.id, outcome=Ending.UNKNOWN, status=200, text=text, body=reports or None)
-        case WireError():  # an unreadable response
-            return Answer(request_id=request.id, outcome=Ending.UNKNOWN, status=200, text=str(error))
-    # this is a bug in botkit; return an answer anyway, so that the bot looks up the order instead of waiting forever
-    log.error("%s %d could not be sent", request.endpoint, request.id, exc_info=error)
-    return Answer(request_id=request.id, outcome=Ending.UNKNOWN, text=f"{type(error).__name__}: {error}")
-
-
-def _acknowledged(reply: CreateReply, order: OrderSpec) -> OrderAck:
-    """Return the acknowledgement if it echoes this order. Raises OutcomeUnknown if it echoes a different order."""
-    rules = order.pair.rules
-    spends = order.type is OrderType.MARKET and order.side is Side.BUY
-    decimals = 8 if spends else rules.amount_decimals
-    fits = (
-        translate.side_of(reply.action) is order.side
-        and reply.client in (None, order.client_id)
-        and scaled(reply.amount, decimals, "amount") == (order.spend_units if spends else order.amount_lots)
-        and (
-            reply.price is None
-            or order.type is OrderType.MARKET
-            or scaled(reply.price, rules.price_decimals, "price") == order.price_ticks
-        )
-    )
-    if not fits:
-        asked = translate.create_body(order, 0, in_batch=True)
-        raise OutcomeUnknown(
-            f"the exchange answered for another order: {reply.action} {reply.amount} at {reply.price}, "
-            f"client id {reply.client}, instead of {asked.action} {asked.amount} at {asked.price}, {asked.client_id}",
-            status=200,
-        )
-    return OrderAck(str(reply.order_id), reply.client)
-
-
-def _answer(request: Request, outcome: Ending, error: RequestError) -> Answer:
-    return Answer(request_id=request.id, outcome=outcome, status=error.status, text=error.text or str(error))
-
-
-def _served_depth(depth: int) -> int:
-    """Return the smallest book depth served by the exchange that has at least ``depth`` levels. The exchange sends five
-    levels for any depth it does not serve.
-    """
-    return next((limit for limit in BOOK_LIMITS if limit >= depth), BOOK_LIMITS[-1])
 
 
 def connect(options: Options, limits: LimitTable | None = None) -> BitoProAdapter:

@@ -252,36 +252,11 @@ class Stream:
         if self._session is None:
             self._session = stream_session()
         self._failures += 1
-        headers = {}
-        if self._spec.private:
-            assert self._credentials is not None
-            headers = nonce_headers(self._credentials, self._clock.now() // NS_PER_MS)
-        reason, status = "", 0
-        try:
-            async with asyncio.timeout(self._times.connect_timeout_s):
-                self._socket = await self._session.ws_connect(
-                    URL(self.url, encoded=True),
-                    headers=headers,
-                    autoping=False,  # pings are handled here, because they show that the connection is alive
-                    max_msg_size=self._times.frame_size_max,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
-                )
-        except aiohttp.WSServerHandshakeError as error:
-            # the exchange responds to an unknown path or pair with 200 and an empty body
-            status = error.status
-            reason = f"the exchange answered {error.status} instead of 101" + (
-                "; check the spelling of every pair" if error.status == 200 else ""
-            )
-        except TimeoutError:
-            reason = f"no connection within {self._times.connect_timeout_s:g} s"
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            reason = f"{type(error).__name__}: {str(error)[:200]}"
-        except AssertionError:  # aiohttp asserts that a connection is still there once its upgrade was answered
-            reason = "the connection was lost as soon as it was accepted"
-        if reason:
+        error = await self._open_socket(self._session)
+        if error is not None:
             # raised outside the handlers; otherwise aiohttp's error, which contains the signed headers, would be kept
             # as its context
-            raise _KeyRefusedError(reason) if status == 401 and self._spec.private else _LostError(reason)
+            raise error
         now = self._connected_at = self._clock.now()
         self._waiting_since_s = None
         self._listen_for(self._times.dead_after_s)
@@ -297,6 +272,35 @@ class Stream:
         self._pending.append(Received(now, StreamChange(ConnectionState.CONNECTED)))
         self._pending.extend(missed)
         self._was_connected = True
+
+    async def _open_socket(self, session: aiohttp.ClientSession) -> _LostError | None:
+        """Open the socket with a newly signed upgrade. Returns the error to raise, or None if the socket is open."""
+        headers = {}
+        if self._spec.private:
+            assert self._credentials is not None
+            headers = nonce_headers(self._credentials, self._clock.now() // NS_PER_MS)
+        try:
+            async with asyncio.timeout(self._times.connect_timeout_s):
+                self._socket = await session.ws_connect(
+                    URL(self.url, encoded=True),
+                    headers=headers,
+                    autoping=False,  # pings are handled here, because they show that the connection is alive
+                    max_msg_size=self._times.frame_size_max,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            # the exchange responds to an unknown path or pair with 200 and an empty body
+            reason = f"the exchange answered {error.status} instead of 101" + (
+                "; check the spelling of every pair" if error.status == 200 else ""
+            )
+            return _KeyRefusedError(reason) if error.status == 401 and self._spec.private else _LostError(reason)
+        except TimeoutError:
+            return _LostError(f"no connection within {self._times.connect_timeout_s:g} s")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return _LostError(f"{type(error).__name__}: {str(error)[:200]}")
+        except AssertionError:  # aiohttp asserts that a connection is still there once its upgrade was answered
+            return _LostError("the connection was lost as soon as it was accepted")
+        return None
 
     async def _catch_up(self, resynchronise: Resynchronise) -> list[Received]:
         """Read the data that was missed over REST, and return it with the RESYNCHRONISED that follows it."""
