@@ -35,6 +35,10 @@ class DayProfit(Baselines):
         after = None if before is None else self.equity_units(level, currency)
         return None if before is None or after is None else after - before
 
+    def is_resumed(self, today: DayProfit, level: str | None, currency: str) -> bool:
+        """Return True if a resume has restarted this measurement since ``today``, the whole day's, began."""
+        return self.baseline_units(level, currency) != today.baseline_units(level, currency)
+
     def state(self) -> dict[str, Any]:
         """Return the day and its baselines as plain data."""
         return {"day": self.day, **super().state()}

@@ -433,10 +433,6 @@ class Portfolio:
         """Return the holdings of a strategy (None: of all strategies combined), in units per currency."""
         return self.ledger.holdings() if strategy is None else self._stakes.present[strategy].holdings()
 
-    def is_resumed_today(self, strategy: str | None, currency: str) -> bool:
-        """Return True if a resume within the day restarted the loss that a limit counts."""
-        return self.days.baseline_units(strategy, currency) != self.today.baseline_units(strategy, currency)
-
     def equity_units(self, strategy: str | None, into: str) -> int | None:
         """Return the equity of a strategy (None: of all strategies, without unassigned funds) at last prices; None
         while a price is missing.

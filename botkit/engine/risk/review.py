@@ -284,7 +284,7 @@ class RiskDesk:
                 continue
             pnl = self.portfolio.days.pnl_units(limit.level, limit.currency)
             if pnl is not None and -pnl >= limit.limit_units:
-                resumed = self.portfolio.is_resumed_today(limit.level, limit.currency)
+                resumed = self.portfolio.days.is_resumed(self.portfolio.today, limit.level, limit.currency)
                 breach = LossBreach(limit.level, limit.currency, -pnl, limit.limit_units, resumed)
                 self.halt(limit.level, str(breach))
                 return breach
