@@ -8,11 +8,8 @@ import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from botkit.assembly.backtest import backtest_parts
 from botkit.assembly.live_parts import Mode, engine_maker
 from botkit.assembly.outputs import check_notifier, notify_channels
-from botkit.backtesting.driver import raise_failure
-from botkit.backtesting.session import Run
 from botkit.config.addresses import check_emulator, chosen_address
 from botkit.config.money import check_reserve, opening_units, paper_balances
 from botkit.config.real_money import check_real_money
@@ -59,6 +56,10 @@ def check_run(project: Project, mode: Mode | Literal["backtest"], *, environ: Ma
     ``on_start``. Sends nothing. Raises BotkitError.
     """
     if mode == "backtest":
+        # imported here because a running bot, which shares this module's other checks, needs no backtest in memory
+        from botkit.assembly.backtest import backtest_parts
+        from botkit.backtesting.session import Run
+
         parts = backtest_parts(project)
         Run(parts, parts.reading, DecisionLog(), lambda level, text, now: None)
         return
@@ -91,4 +92,6 @@ def _start_strategies(project: Project, mode: Mode) -> None:
     engine.turn(Restore(balances=balances), 0, out)
     engine.turn(Begin(reads_history=True), 0, out)
     if out.failures:
+        from botkit.backtesting.driver import raise_failure
+
         raise_failure(out.failures[0])

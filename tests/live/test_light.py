@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.benchmarks.footprint import weigh
@@ -12,3 +14,10 @@ def test_three_strategies_run_without_loading_pandas_or_pyarrow(tmp_path: Path) 
     assert weight.code == 0
     assert weight.loaded == []
     assert weight.started_s
+
+
+def test_a_running_bot_has_no_backtest_and_no_report_in_memory() -> None:
+    heavy = ("botkit.backtesting.session", "jinja2")
+    code = f"import sys, botkit.assembly.live; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
