@@ -13,7 +13,7 @@ import pytest
 
 from botkit.assembly.backtest import backtest_into
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
-from botkit.engine.risk.review import RiskDesk
+from botkit.engine.risk.review import PAUSED, RiskDesk
 from botkit.engine.risk.rules import MaxDrawdown
 from botkit.model.inputs import Begin, Input, Restore, Resume
 from tests.cli.first_week import FirstBot
@@ -65,6 +65,15 @@ def test_after_a_resume_the_drawdown_is_measured_from_the_equity_at_the_resume()
     risk.resume(None)
     assert mark(risk, 790) is None
     assert mark(risk, 600) is not None
+
+
+def test_a_pause_does_not_restart_the_drawdown() -> None:
+    risk = desk("0.1", "s0")
+    for price in (2_000, 1_800):  # 8.57 % below the peak
+        assert mark(risk, price) is None
+    risk.halt("s0", PAUSED)
+    risk.resume("s0")
+    assert mark(risk, 1_700) is not None
 
 
 def test_capital_moves_neither_count_as_drawdowns_nor_raise_the_peak() -> None:

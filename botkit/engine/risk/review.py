@@ -407,9 +407,9 @@ class RiskDesk:
 
     def resume(self, level: str | None) -> None:
         """Lift a halt. Loss limits count the level's loss from now on, because otherwise the earlier loss would halt
-        the level again.
+        the level again; after a pause, they go on as before.
         """
-        if self.halts.pop(level, None) is not None:
+        if self.halts.pop(level, PAUSED) != PAUSED:
             self.portfolio.days.restart(level)
             self.portfolio.peaks.restart(level)
 
