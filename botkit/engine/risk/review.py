@@ -99,8 +99,9 @@ class RiskDesk:
         self._next_day: Nanos | None = None
         self._rules: list[tuple[str | None, tuple[RiskRule, ...]]] = [(None, tuple(bot_rules))]
         self._rules += [(name, tuple(strategy_rules.get(name, ()))) for name in portfolio.strategies]
-        self._bot_rules = self._rules[0][1]
-        self._rules_of = {name: rules for name, rules in self._rules if name is not None}
+        # Any, because what a plugin's rule returns is looked at before it counts as a reason; compiled code would raise
+        self._bot_rules: Sequence[Any] = self._rules[0][1]
+        self._rules_of: dict[str, Sequence[Any]] = {name: rules for name, rules in self._rules if name is not None}
         names = portfolio.strategies
         #: True if any rule reviews orders
         self.has_rules = any(rules for _, rules in self._rules)
