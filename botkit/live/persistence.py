@@ -16,7 +16,7 @@ import msgspec
 from botkit.engine.outcome import Outcome
 from botkit.engine.strategy.record import changed_key, unkept
 from botkit.engine.view import EngineView
-from botkit.live.journal import ID_BLOCK, ID_MAX, Journal
+from botkit.live.journal import ID_BLOCK, ID_MAX, SKIPPED_MAX, Journal
 from botkit.live.journal_rows import JournalError
 from botkit.model.clock import Nanos
 from botkit.model.events import Fill
@@ -173,8 +173,12 @@ class Persistence:
         return changed
 
     def skip_ids(self, until: int) -> int:
-        """Reserve client ids from ``until`` on, and return the first of them. Raises JournalError."""
-        first, self._ids_until = self._journal.lease_ids(self._random, after=max(until, self._ids_until))
+        """Reserve client ids that a lost run cannot have used, and return the first of them. ``until`` is one past the
+        largest of its ids that the exchange knows; orders with ids after that may still be under way. Raises
+        JournalError.
+        """
+        after = max(until + SKIPPED_MAX, self._ids_until)
+        first, self._ids_until = self._journal.lease_ids(self._random, after=after)
         return first
 
     def _tell_unwritable(self, key: str, name: str, why: str | None) -> None:

@@ -317,6 +317,23 @@ async def test_the_clock_skew_changes_only_after_three_consistent_responses() ->
     assert skews == [0, 0, 0, 0, 0, 0, 3_600_000]
 
 
+@pytest.mark.parametrize("date", ["Fri, 25 Sep 2026 01:33:20 GMT", "Fri, 25 Sep 2026 01:34:00 GMT"])
+async def test_a_response_that_was_under_way_while_the_machine_slept_shows_no_clock_skew(date: str) -> None:
+    clock = HandClock(1_790_300_000_500_000_000)
+
+    async def script(
+        _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int
+    ) -> bool:
+        clock.time += 40 * 10**9  # answered before the sleep, or after it
+        writer.write(http(b'{"data":null}', headers=f"Date: {date}\r\n"))
+        await writer.drain()
+        return True
+
+    async with raw_server(script) as server, client(server.rest, clock=clock) as c:
+        await c.balances()
+        assert c.clock_skew_ms == 0
+
+
 async def test_the_date_header_of_a_proxys_error_page_is_not_used_for_the_clock_skew() -> None:
     page = f"Date: {_WRONG}\r\nContent-Type: text/html\r\n"
     async with raw_server(_dated(page)) as server, client(server.rest, clock=HandClock()) as c:

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from botkit.live import journal
 from botkit.live.bot import Bot
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
@@ -353,30 +352,47 @@ async def test_orders_at_the_exchange_that_are_missing_from_the_journal_halt_the
     assert "has lost" not in told(third)
 
 
+@pytest.mark.parametrize("is_further", [False, True], ids=["the same ids", "further ids"])
 async def test_a_folder_that_was_put_back_does_not_use_the_ids_of_orders_at_the_exchange_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, is_further: bool
 ) -> None:
-    monkeypatch.setattr(journal, "_BLOCKS_SKIPPED", 1)  # otherwise every hundredth folder leads to the same ids
+    class Draws:
+        """Draws how many blocks of ids a start skips, and a new journal's first id."""
+
+        blocks = 0
+
+        def randrange(self, *bounds: int) -> int:
+            return self.blocks if len(bounds) == 1 else 1_000_000
+
+    lease, draws = Journal.lease_ids, Draws()
+    monkeypatch.setattr(Journal, "lease_ids", lambda self, random, after=None: lease(self, draws, after=after))
     bot = await world.start()
     await settled(far_buy(bot, 0.001))
     await world.crash(bot)
     whole = {path: path.read_bytes() for path in (world.folder / "state").iterdir() if path.is_file()}
+    draws.blocks = int(is_further)
     lost_run = await world.start()
     lost = far_buy(lost_run, 0.002)
     await settled(lost)
+    # one more is under way when the next start lists the orders
+    world.emulator.add_fault({"kind": "late_arrival", "where": "create_order", "value": 20_000, "count": 1})
+    late = far_buy(lost_run, 0.004)
+    await until(lambda: late.state is OrderState.UNKNOWN)
     await world.crash(lost_run)
     for path in (world.folder / "state").iterdir():
         if path.is_file():
             path.unlink()
     for path, content in whole.items():
         path.write_bytes(content)
+    draws.blocks = 0  # every hundredth folder leads to the same ids
     again = await world.start()
     assert "does not contain" in told(again)
     refused = far_buy(again)
-    assert refused.client_id > lost.client_id
+    assert refused.client_id > late.client_id
     StateFolder(world.folder / "state").clear_halt()
     again.latch.look()
     await settled(far_buy(again, 0.003))
+    await until(lambda: late.client_id in {row.client_id for row in exchange_rows(world.emulator)}, 60)
     ids = [row.client_id for row in exchange_rows(world.emulator)]
     assert len(ids) == len(set(ids))
 

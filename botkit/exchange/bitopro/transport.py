@@ -235,9 +235,13 @@ class Transport:
         except ValueError:
             return
         if server is not None:
-            middle = (started + self.clock.now()) // 2
+            now = self.clock.now()
             # the Date header drops fractions of a second, so half a second is added as the best estimate
-            self._skews_ms.append((middle - server - NS_PER_S // 2) // NS_PER_MS)
+            skew = (started + now) // 2 - server - NS_PER_S // 2
+            # The answer was made at an unknown time within the round trip. A request that was under way while the
+            # machine slept would otherwise show half of the sleep as an offset, and halt the bot.
+            unknown = (now - started) // 2
+            self._skews_ms.append((max(0, skew - unknown) if skew > 0 else min(0, skew + unknown)) // NS_PER_MS)
 
     def failure(self, what: str, endpoint: Endpoint, status: int, body: bytes) -> RequestError:
         """Return the error for a response with a status other than 2xx."""
