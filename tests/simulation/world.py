@@ -413,10 +413,10 @@ class Run:
             self.break_off(Broken(f"{who}: nothing is left, it says, and {left} are open"))
 
     def note_hurry(self, text: str) -> None:
-        """Record a report that a guard or panic sent cancels without a slot. From then on, exceeding a rate limit is
-        excused.
+        """Record a report that a guard or panic sends without a slot, or without a limits broker that it cannot reach.
+        From then on, exceeding a rate limit is excused.
         """
-        if "rate limit" in text or "slot" in text:
+        if "rate limit" in text or "slot" in text or "may reject some requests (429)" in text:
             self.books.excuses_rates = True
 
     def second_way(self) -> tuple[Any, LimitSharing]:
