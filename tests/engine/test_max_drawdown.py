@@ -34,6 +34,18 @@ def desk(share: object = "0.1", level: str | None = None) -> RiskDesk:
     return RiskDesk([] if level else [MaxDrawdown(share)], own, portfolio, lambda now: now)
 
 
+def desk_beside_free_money(capital: dict[str, int], free: int, share: str = "0.1") -> RiskDesk:
+    """Return the desk of a bot whose strategy has this capital and whose account has ``free`` TWD beside it."""
+    portfolio = Portfolio(
+        pairs=PAIRS,
+        shares=[CapitalShare(strategy="s0", pairs=(BTC,), capital=capital)],
+        reserve={},
+        currency="twd",
+    )
+    portfolio.open({**capital, "twd": capital["twd"] + free})
+    return RiskDesk([MaxDrawdown(share)], {}, portfolio, lambda now: now)
+
+
 def mark(risk: RiskDesk, price: float) -> str | None:
     risk.portfolio.mark(BTC, price)
     breach = risk.breached(0)
@@ -77,14 +89,8 @@ def test_a_pause_does_not_restart_the_drawdown() -> None:
 
 
 def test_capital_moves_neither_count_as_drawdowns_nor_raise_the_peak() -> None:
-    portfolio = Portfolio(
-        pairs=PAIRS,
-        shares=[CapitalShare(strategy="s0", pairs=(BTC,), capital={"twd": 4_000 * UNIT})],
-        reserve={},
-        currency="twd",
-    )
-    portfolio.open({"twd": 10_000 * UNIT})
-    risk = RiskDesk([MaxDrawdown("0.1")], {}, portfolio, lambda now: now)
+    risk = desk_beside_free_money({"twd": 4_000 * UNIT}, free=6_000 * UNIT)
+    portfolio = risk.portfolio
     assert mark(risk, 1_000) is None
     portfolio.transfers.move("s0", {"twd": -3_000 * UNIT})
     assert mark(risk, 1_000) is None
@@ -95,14 +101,8 @@ def test_capital_moves_neither_count_as_drawdowns_nor_raise_the_peak() -> None:
 
 @pytest.mark.parametrize(("moved", "peak"), [(-2_000, 3_500), (2_000, 10_500), (96_500, 175_875)])
 def test_a_capital_move_below_the_peak_changes_no_drawdown(moved: int, peak: float) -> None:
-    portfolio = Portfolio(
-        pairs=PAIRS,
-        shares=[CapitalShare(strategy="s0", pairs=(BTC,), capital={"twd": 3_000 * UNIT, "btc": UNIT})],
-        reserve={},
-        currency="twd",
-    )
-    portfolio.open({"twd": 500_000 * UNIT, "btc": UNIT})
-    risk = RiskDesk([MaxDrawdown("0.45")], {}, portfolio, lambda now: now)
+    risk = desk_beside_free_money({"twd": 3_000 * UNIT, "btc": UNIT}, free=497_000 * UNIT, share="0.45")
+    portfolio = risk.portfolio
     assert mark(risk, 4_000) is None  # a peak of 7,000
     assert mark(risk, 1_000) is None  # 4,000
     portfolio.transfers.move("s0", {"twd": moved * UNIT})
@@ -113,14 +113,8 @@ def test_a_capital_move_below_the_peak_changes_no_drawdown(moved: int, peak: flo
 
 
 def test_without_equity_a_peak_follows_the_moved_amount() -> None:
-    portfolio = Portfolio(
-        pairs=PAIRS,
-        shares=[CapitalShare(strategy="s0", pairs=(BTC,), capital={"twd": 4_000 * UNIT})],
-        reserve={},
-        currency="twd",
-    )
-    portfolio.open({"twd": 10_000 * UNIT})
-    risk = RiskDesk([MaxDrawdown("0.1")], {}, portfolio, lambda now: now)
+    risk = desk_beside_free_money({"twd": 4_000 * UNIT}, free=6_000 * UNIT)
+    portfolio = risk.portfolio
     assert mark(risk, 1_000) is None
     portfolio.transfers.move("s0", {"twd": -4_000 * UNIT})
     assert portfolio.peaks.baseline_units(None, "twd") == 0
