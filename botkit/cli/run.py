@@ -329,7 +329,7 @@ class _Signals:
 
 
 def _leave_blocked(runs: Sequence[Any]) -> None:
-    """End the process although a callback does not return, like ``kill -9``: nothing is lost that a journal has."""
+    """End the process although a callback does not return, like ``kill -9``: what a journal has is not lost."""
     lines = ["a callback blocks the event loop, so no bot can stop cleanly; quitting immediately"]
     lines += [line for run in runs for line in run.last_words()]
     with contextlib.suppress(OSError):  # the callback may have been interrupted in the middle of a print

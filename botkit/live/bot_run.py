@@ -171,7 +171,7 @@ class BotRun:
         return f"{counted(count, 'order')} may still be open at the exchange; {remedy}"
 
     def last_words(self) -> list[str]:
-        """Return lines about the orders that a bot leaves open that is ended without a stop. Reads only memory."""
+        """Return lines about the orders that stay open if the process ends without a stop. Reads only memory."""
         sent = [] if self._bot is None else [order for order in self._bot.remaining() if order.sent]
         lines = [f"{self.parts.name}: still open: {order_text(order)}" for order in sent]
         if sent and not self.parts.is_new_world:

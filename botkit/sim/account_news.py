@@ -1,4 +1,4 @@
-"""What an account is told of an event: the answer to its request, then executions, orders and balances as one event."""
+"""What an account learns from an event: the answer to its request, then executions, orders and balances together."""
 
 from __future__ import annotations
 

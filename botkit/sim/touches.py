@@ -1,6 +1,6 @@
 """Which recorded rows can touch our orders, and when the next of them comes.
 
-Only markets with open orders are searched. A market's search starts anew when its orders' prices change; otherwise it
+Only markets with open orders are searched. A market's search starts over when its orders' prices change; otherwise it
 goes on where it stopped.
 """
 

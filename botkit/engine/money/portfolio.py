@@ -92,11 +92,12 @@ class Portfolio:
         self.today = DayProfit(self.holdings, self.valuation, self.ledger)
         #: the highest equity so far for each level with a drawdown limit
         self.peaks = Peaks(self.holdings, self.valuation, self.ledger)
+        self._measured = (self.days, self.today, self.peaks)
         self.transfers = CapitalTransfers(
             self.ledger,
             self._stakes,
             self.capital,
-            (self.days, self.today, self.peaks),
+            self._measured,
             self.valuation,
             currency=currency,
             reserve=self.reserve,
@@ -136,15 +137,15 @@ class Portfolio:
         self.check()
 
     def _begin_measuring(self) -> None:
-        self.days.opened()
-        self.today.opened()
-        self.peaks.opened()
+        for baselines in self._measured:
+            baselines.opened()
 
     def state(self) -> dict[str, Any]:
         """Return all state that must survive a restart, as plain data (with text keys, and with integers kept as
         integers). It includes restored positions that this run has no use for.
         """
         stakes, aside = self._stakes.everybody(), self._stakes.positions_aside
+        days, today = self.days.state(), self.today.state()
         return {
             **self.capital.state(),
             "ledger": self.ledger.state(),
@@ -159,8 +160,8 @@ class Portfolio:
             },
             "flows": self._stakes.flows_aside
             | {name: dict(stake.flows) for name, stake in stakes.items() if stake.flows is not None},
-            **self.days.state(),
-            **({"today": self.today.state()} if self.today.state() != self.days.state() else {}),
+            **days,
+            **({"today": today} if today != days else {}),
             **({"peaks": self.peaks.state()} if not self.peaks.is_empty else {}),
             "rounding": self.balances.rounding_units,
         }
@@ -420,9 +421,8 @@ class Portfolio:
             position = stake.positions.get(cell.pair)
             if position is not None:
                 position.price_opening(ticks)
-        self.days.first_price()
-        self.today.first_price()
-        self.peaks.first_price()
+        for baselines in self._measured:
+            baselines.first_price()
 
     def last_price(self, pair: Pair) -> float | None:
         """Return the last marked price, or None before the first one."""

@@ -163,14 +163,11 @@ class RiskDesk:
         for counts in self._counts[name]:
             counts.now = moment
         try:
-            for rule in self._rules_of[name]:
-                reason = rule.review(order, view)
-                if reason is not None:
-                    return reason if reason and type(reason) is str else _no_reason(rule, reason)
-            for rule in self._bot_rules:
-                reason = rule.review(order, self._bot)
-                if reason is not None:
-                    return reason if reason and type(reason) is str else _no_reason(rule, reason)
+            for rules, seen in ((self._rules_of[name], view), (self._bot_rules, self._bot)):
+                for rule in rules:
+                    reason = rule.review(order, seen)
+                    if reason is not None:
+                        return reason if reason and type(reason) is str else _no_reason(rule, reason)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # sys.exit() in a rule must not end the bot

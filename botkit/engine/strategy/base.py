@@ -378,7 +378,7 @@ class Strategy:
 
         The new order is sent once the old one is final. Its amount is reduced by fills in the meantime, and it is
         dropped if the remainder is below the minimum. A queued order keeps its position in the queue. An order that a
-        quote has placed leaves the quote, which then places that level again: to move a level, state the quote anew.
+        quote has placed leaves the quote, which then places that level again: to move a level, state the quote again.
         """
         return self._context.orders.replace(order, price, amount)
 
