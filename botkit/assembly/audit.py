@@ -21,7 +21,7 @@ from botkit.backtesting.audit import (
     shortfall,
 )
 from botkit.backtesting.resimulation import Moment, Resimulation, Resting, SentRequest, merged
-from botkit.config.schema import LatencyConfig
+from botkit.config.simulated import LatencyConfig
 from botkit.errors import ConfigError
 from botkit.exchange.paper import book_row, trade_row
 from botkit.live.recording import HEADER, INPUTS

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Literal
 
 from botkit.assembly.engine import make_engine
-from botkit.config.schema import FeesConfig
+from botkit.config.simulated import FeesConfig
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.engine.router.leased import LeasedPools

@@ -12,7 +12,7 @@ from botkit.assembly.kernel import ACCOUNT
 from botkit.backtesting.driver import Watcher
 from botkit.backtesting.outputs import DECISIONS
 from botkit.backtesting.plan import Plan
-from botkit.config.schema import moment
+from botkit.config.backtest import moment
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.view import EngineView
 from botkit.errors import ConfigError

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from botkit.cli.zones import TYPED_ZONE
-from botkit.config.schema import moment
+from botkit.config.backtest import moment
 from botkit.errors import DataError
 from botkit.model.clock import NS_PER_DAY, Nanos, format_time
 from botkit.model.counts import counted

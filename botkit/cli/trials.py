@@ -71,7 +71,7 @@ def trials(config: Path | None, sealed_from: str | None, is_opening: bool, as_js
 
 def _seal(config: Path | None, sealed_from: str | None, *, is_opening: bool) -> None:
     from botkit.assembly.seals import open_seal, seal
-    from botkit.config.schema import moment
+    from botkit.config.backtest import moment
     from botkit.project.data import backtest_feed
     from botkit.project.project import Project
 

@@ -14,8 +14,9 @@ import msgspec
 
 from botkit.config.decode import MISSING, PROBLEMS_MAX, Decoder, field_types, is_secret, suggestion
 from botkit.config.ledger_address import has_written_password, is_ledger_address
-from botkit.config.schema import BotConfig, PluginPlace
+from botkit.config.schema import BotConfig
 from botkit.config.source import Node, Source, parse_text, plain_value, read_source
+from botkit.config.strategy import PluginPlace
 from botkit.config.values import node_of
 from botkit.errors import ConfigError
 

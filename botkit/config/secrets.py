@@ -16,9 +16,9 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from botkit.config.account import AccountConfig
 from botkit.config.ledger_address import filled_address, has_written_password
 from botkit.config.load import LoadedConfig
-from botkit.config.schema import AccountConfig
 from botkit.errors import ConfigError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)

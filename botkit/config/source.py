@@ -58,7 +58,7 @@ class Node(msgspec.Struct, frozen=True):
     line: int
     quoted: bool = False
     #: the line number of each key in a mapping, for errors about a key
-    key_lines: dict[str, int] = msgspec.field(default_factory=dict)
+    key_lines: dict[str, int] = {}
 
     def __repr__(self) -> str:
         return f"Node({self.where})"  # the value is not shown, because it may be a secret

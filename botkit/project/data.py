@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from botkit.config.schema import DataSource, moment
+from botkit.config.backtest import DataSource, moment
 from botkit.errors import ConfigError
 from botkit.model.clock import Nanos
 from botkit.model.pairs import Pair

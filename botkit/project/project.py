@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
+from botkit.config.backtest import BacktestConfig
 from botkit.config.load import LoadedConfig, load_config, with_parameters
 from botkit.config.money import check_reserve
-from botkit.config.schema import BacktestConfig, FeesConfig, FillsConfig, LatencyConfig
+from botkit.config.simulated import FeesConfig, FillsConfig, LatencyConfig
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.engine.money.valuation import pairs_on_the_way
 from botkit.engine.risk.rules import MaxPosition

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from botkit.config.schema import FeesConfig
+from botkit.config.simulated import FeesConfig
 from botkit.errors import ConfigError
 from botkit.model.clock import Nanos
 from botkit.model.pairs import Pair, PairRules

@@ -8,9 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from botkit.config.backtest import BacktestConfig, DataSource
 from botkit.config.decode import field_types, suggestion
 from botkit.config.load import load_config, load_mapping
-from botkit.config.schema import BacktestConfig, BotConfig, DataSource
+from botkit.config.schema import BotConfig
 from botkit.errors import ConfigError
 from botkit.model.extension import hookimpl
 from botkit.model.pairs import Pair

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from botkit.config.backtest import BacktestConfig
 from botkit.config.decode import field_types
 from botkit.config.load import LoadedConfig, load_config
-from botkit.config.schema import BacktestConfig, BotConfig, StrategyConfig
+from botkit.config.schema import BotConfig
+from botkit.config.strategy import StrategyConfig
 from botkit.errors import ConfigError
 
 SAMPLE = """\

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from botkit.assembly.live_parts import LiveParts, make_parts
-from botkit.config.schema import FeesConfig
+from botkit.config.simulated import FeesConfig
 from botkit.emulator.options import DEFAULT_ACCOUNT
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro import sign

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from botkit.assembly.live_parts import LiveParts, make_parts
-from botkit.config.schema import FeesConfig
+from botkit.config.simulated import FeesConfig
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
 from botkit.emulator.switches import choose
 from botkit.live.bot import Bot

@@ -21,7 +21,7 @@ import msgspec
 import botkit.emulator.server
 from botkit.assembly.live_parts import LiveParts, make_parts
 from botkit.assembly.replay import replay_run
-from botkit.config.schema import FeesConfig
+from botkit.config.simulated import FeesConfig
 from botkit.emulator import EmulatorAccount, EmulatorOptions
 from botkit.emulator.server import Emulator
 from botkit.emulator.switches import choose

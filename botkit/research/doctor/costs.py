@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
-from botkit.config.schema import FeesConfig, FillsConfig
+from botkit.config.simulated import FeesConfig, FillsConfig
 from botkit.model.clock import Nanos
 from botkit.project.project import Project
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from botkit.config.schema import StrategyConfig
+from botkit.config.strategy import StrategyConfig
 from botkit.engine.strategy.base import Strategy
 from botkit.model.events import OrderBook
 from botkit.model.extension import hookimpl

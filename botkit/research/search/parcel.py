@@ -16,9 +16,12 @@ from pathlib import Path
 
 import msgspec
 
+from botkit.config.backtest import DataSource, EmulatorConfig
 from botkit.config.load import LoadedConfig
-from botkit.config.schema import BotConfig, DataSource, EmulatorConfig, LiveConfig, LogConfig, PluginPlace
+from botkit.config.running import LiveConfig, LogConfig
+from botkit.config.schema import BotConfig
 from botkit.config.show import resolved_yaml
+from botkit.config.strategy import PluginPlace
 from botkit.errors import ConfigError
 
 __all__ = ["Parcel", "pack", "unpack"]
