@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
+from botkit.live.abandoned import abandoned
 from botkit.live.bot import Bot
 from botkit.live.claims import ClaimRefused
 from botkit.live.connecting import connect
@@ -386,6 +387,8 @@ async def _begin(bot: Bot) -> None:
             f"{strategy} holds {pair}, which it protected in the last run; protections end with the run, and it has "
             "set no new one: call self.protect in on_start",
         )
+    for sentence in abandoned(bot.view):
+        bot.notices.tell("warning", sentence)
     bot.started_at = bot.driver.now()
     bot.watchdog.start()
     bot.follow_markets()
