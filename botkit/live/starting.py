@@ -86,6 +86,12 @@ async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "r
         if opened.dropped_commands:
             dropped = ", ".join(opened.dropped_commands)
             notices.tell("warning", f"commands to an earlier run, which did not obey them, are dropped: {dropped}")
+        if opened.forgets:
+            notices.tell(
+                "info",
+                "this simulated exchange is new: orders, positions, halts and values set by hand of the last run ended "
+                "with its own (`botkit emulator` in a process of its own outlives its bots)",
+            )
         await _share_limits(bot, opened)
         gone = _restore(bot, opened, orphans)
         await _claim_pool(bot)
