@@ -14,6 +14,7 @@ from botkit.cli.main import LazyGroup, main
 from botkit.compiled import form
 from botkit.errors import ConfigError
 from botkit.version import __version__
+from tests.backtest_world import write_candles, write_config, write_strategy
 
 
 def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,6 +56,17 @@ def test_each_error_is_printed_on_a_single_line(
     monkeypatch.setenv("BOTKIT_TRACEBACK", "1")
     assert main(["config", "show", str(file)]) == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_strategys_traceback_is_printed_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plugins = write_strategy(tmp_path, "pair: Pair\n\ndef on_start(self):\n    raise ValueError('too early')")
+    write_candles(tmp_path / "candles.csv", [60_000.0] * 3)
+    config = write_config(tmp_path, "{path: candles.csv, pair: btc_usdt, resolution: 1m}", plugins=plugins)
+    assert main(["backtest", str(config)]) == 2
+    first, *trace = capsys.readouterr().err.splitlines()
+    assert first.startswith("error: strategy 's' raised in on_start at ")
+    assert trace[0] == "Traceback (most recent call last):"
+    assert trace[-1] == "ValueError: too early"
 
 
 @pytest.mark.parametrize("arguments", [["new", "strategy", "full"], ["plugins", "--hooks"], ["runs"]])

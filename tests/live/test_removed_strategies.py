@@ -17,6 +17,7 @@ from botkit.live.notices import Notices
 from botkit.live.start_refused import StartRefused
 from botkit.live.starting import OrphanChoice, start
 from botkit.live.state_folder import KeptHalt, StateFolder
+from botkit.live.telling.summary import summary_lines, summary_of
 from botkit.model.clock import NS_PER_S
 from botkit.model.orders import Order, OrderState
 from tests.live.world import World, far_buy, make_world, settled, strategy_of, told, until
@@ -329,6 +330,16 @@ async def test_a_loss_halt_outlives_a_run_without_its_strategy(tmp_path: Path, i
         assert bool(again.view.halts.get("r")) is not is_resumed
         order = strategy_of(again, "r").buy("btc_usdt", amount=0.01, price=1_000)
         assert order.is_refused is not is_resumed
+
+
+async def test_the_summary_says_what_a_removed_strategy_still_owns(two: World) -> None:
+    bot = await two.start()
+    assert not [line for line in summary_lines(summary_of(bot.standing())) if "any more" in line]
+    await two.crash(bot)
+    remove(two)
+    again = await two.start()
+    (line,) = [line for line in summary_lines(summary_of(again.standing())) if "any more" in line]
+    assert line.startswith("  r, not in the configuration any more, still owns 40,000 usdt: they count in equity")
 
 
 @pytest.mark.parametrize("has_order", [False, True])
