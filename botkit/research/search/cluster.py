@@ -16,7 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -51,6 +51,13 @@ class ClusterRecipe(msgspec.Struct, frozen=True, kw_only=True):
     start: str | None
     end: str | None
     seed: int | None
+
+
+class _Running(NamedTuple):
+    """A trial that was submitted, and the workers that may run it."""
+
+    job: TrialRun
+    workers: frozenset[str]
 
 
 class Cluster:
@@ -109,7 +116,7 @@ class Cluster:
         if self._reference is None:
             self._reference = self._run_here(jobs[0])
         left = {job.number: job for job in jobs}
-        running: dict[Any, TrialRun] = {}
+        running: dict[Any, _Running] = {}
         alone_since: float | None = None
         while left:
             interrupts.check()
@@ -118,15 +125,16 @@ class Cluster:
                 alone_since = alone_since or time.monotonic()
                 if time.monotonic() - alone_since > PATIENCE_S:
                     raise ConfigError(self._why_none())
-                self._cancel(running)
+                _cancel_stranded(running, workers)
                 time.sleep(_LOOK_S)
                 continue
             alone_since = None
-            waiting = {job.number for job in running.values()}
+            _cancel_stranded(running, workers)
+            waiting = {trial.job.number for trial in running.values()}
             for number, job in left.items():
                 if number not in waiting:
                     future = self._client.submit(_run_there, self._recipe, job, workers=workers, pure=False, retries=3)
-                    running[future] = job
+                    running[future] = _Running(job, frozenset(workers))
             self._collect(running, left, done)
 
     def close(self) -> None:
@@ -135,7 +143,7 @@ class Cluster:
 
     def _collect(
         self,
-        running: dict[Any, TrialRun],
+        running: dict[Any, _Running],
         left: dict[int, TrialRun],
         done: Callable[[TrialRun, Evaluation], None],
     ) -> None:
@@ -144,12 +152,9 @@ class Cluster:
             with self._client.as_current():
                 ended = self._distributed.wait(list(running), timeout=_LOOK_S, return_when="FIRST_COMPLETED").done
         except TimeoutError:
-            # a trial assigned only to a lost worker would wait forever
-            if self._approved - set(self._alive()):
-                self._cancel(running)
             return
         for future in ended:
-            job = running.pop(future)
+            job = running.pop(future).job
             if future.status == "finished":
                 try:
                     evaluation = future.result(timeout=_FETCH_S)
@@ -169,12 +174,6 @@ class Cluster:
                         job, Evaluation({}, "", f"failed {TRIES} times on the cluster: {type(error).__name__}: {error}")
                     )
             # run a cancelled trial again, because its worker has been lost
-
-    @staticmethod
-    def _cancel(running: dict[Any, TrialRun]) -> None:
-        for future in running:
-            future.cancel()
-        running.clear()
 
     def _alive(self) -> list[str]:
         return list(self._client.scheduler_info(n_workers=-1)["workers"])
@@ -232,6 +231,15 @@ class Cluster:
             f"--cluster {self.address}: the scheduler has had no worker for {PATIENCE_S:.0f} s; start one with "
             f"`dask worker {self.address}`; the finished trials are kept, and --continue resumes the search"
         )
+
+
+def _cancel_stranded(running: dict[Any, _Running], workers: Sequence[str]) -> None:
+    """Cancel the trials that none of these workers may run, since they would wait for lost workers for ever. They are
+    submitted again.
+    """
+    for future in [future for future, trial in running.items() if trial.workers.isdisjoint(workers)]:
+        future.cancel()
+        del running[future]
 
 
 def checked_address(text: str, *, has_certificates: bool, is_insecure: bool) -> str:

@@ -120,7 +120,9 @@ def test_a_result_that_is_lost_with_its_worker_is_computed_again(
     one = optimize(capsys, crossing, "--jobs", "1")
     monkeypatch.setattr(clusters, "_FETCH_S", 2.0)
     lost: list[str] = []
-    real = clusters.Cluster._collect
+    real, usable = clusters.Cluster._collect, clusters.Cluster._usable
+    # so that only the worker that will be lost may compute the first trials
+    monkeypatch.setattr(clusters.Cluster, "_usable", lambda self: usable(self) if lost else usable(self)[:1])
 
     def collect(self: clusters.Cluster, running: Any, left: Any, done: Any) -> None:
         distributed, client = self._distributed, self._client
