@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+
 from botkit.engine.money.fee_coin import FeeCoin
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.engine.risk.review import RiskDesk
@@ -107,6 +109,12 @@ def test_a_fee_without_a_price_does_not_hide_a_loss_from_the_limits() -> None:
     assert "440" in str(breach)
 
 
+def test_many_prices_at_once_break_a_limit_where_single_ones_do() -> None:
+    portfolio, desk = opened()
+    buy(portfolio, fee=20)
+    assert desk.first_breach(BTC_TWD, np.array([9_900.0, 9_800.0, 9_600.0, 9_000.0]), DAY + 1) == 2
+
+
 def test_limits_count_fees_in_bito() -> None:
     portfolio, desk = opened(declared=True)
     portfolio.mark(BITO_TWD, 2)
@@ -136,7 +144,7 @@ def test_fees_that_an_older_version_could_not_value_are_no_loss_of_the_day_of_th
     again, desk = restarted(before, saved_by_older=True)
     assert again.fees.unpriced() == [BITO_TWD], "the coin that the books owe is followed at once"
     again.mark(BTC_TWD, 10_000)
-    assert today(again) == 0
+    assert (today(again), unvalued(again)) == (0, coins(bito=300))
     again.mark(BITO_TWD, 10)  # 3,000 twd, which would break both limits
     assert (equity(again), today(again)) == (17_000, 0)
     assert desk.breached(DAY + 1) is None

@@ -47,12 +47,14 @@ FEE = SPENT * 0.0016
 LIMITED = CONFIG + "risk: {max_daily_loss: {usdt: 1000}}\n"
 
 
-class WithoutCandles:
-    """An exchange that answers no request for candles of the pairs that value fees, as long as ``is_mute``."""
+class RarelyTraded:
+    """An exchange on which the pairs that value fees do not trade, so that only candles of a day know their price. As
+    long as ``is_mute``, it does not answer at all for these pairs.
+    """
 
-    def __init__(self, adapter: Adapter) -> None:
+    def __init__(self, adapter: Adapter, *, is_mute: bool = False) -> None:
         self._adapter = adapter
-        self.is_mute = True
+        self.is_mute = is_mute
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._adapter, name)
@@ -62,8 +64,11 @@ class WithoutCandles:
         self._adapter.watch(sink, trades=trades, **feeds)
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        if self.is_mute and isinstance(request, GetCandles) and str(request.pair) != "btc_usdt":
-            return Answer(request_id=request.id, outcome=Ending.REFUSED, status=503, text="maintenance")
+        if isinstance(request, GetCandles) and str(request.pair) != "btc_usdt":
+            if self.is_mute:
+                return Answer(request_id=request.id, outcome=Ending.REFUSED, status=503, text="maintenance")
+            if request.resolution == "1m":
+                return Answer(request_id=request.id, outcome=Ending.OK, status=200, body=())
         return await self._adapter.send(request, urgent=urgent)
 
 
@@ -155,12 +160,12 @@ def test_the_first_fee_makes_the_bot_follow_the_pairs_that_value_it(tmp_path: Pa
 def test_a_restart_knows_the_price_before_it_trades(tmp_path: Path) -> None:
     async def act() -> None:
         async with bito_world(tmp_path) as world:
-            bot = await world.start()
+            bot = await world.start_from(world.parts(wrap=RarelyTraded))
             async with kept(bot):
                 await buy(bot)
                 await valued(bot)
             await world.crash(bot)
-            again = await world.start()
+            again = await world.start_from(world.parts(wrap=RarelyTraded))
             money = again.view.money
             assert money.fees.price(again.parts.pairs["bito_twd"]) is not None
             async with kept(again):
@@ -204,13 +209,8 @@ def _written(folder: Path, more: str, *strategies: str) -> Path:
 def test_until_there_is_a_price_every_place_with_a_profit_says_what_is_missing(tmp_path: Path) -> None:
     async def act() -> None:
         async with bito_world(tmp_path) as world:
-            muted: list[WithoutCandles] = []
-
-            def mute(adapter: Adapter) -> WithoutCandles:
-                muted.append(WithoutCandles(adapter))
-                return muted[0]
-
-            bot = await world.start_from(world.parts(wrap=mute))
+            parts = world.parts(wrap=lambda adapter: RarelyTraded(adapter, is_mute=True))
+            bot = await world.start_from(parts)
             money = bot.view.money
             async with kept(bot) as keeper:
                 lines: list[str] = []
@@ -243,10 +243,36 @@ def test_until_there_is_a_price_every_place_with_a_profit_says_what_is_missing(t
                 assert shown.sections()["head"]["unvalued"] == sentence
 
                 # the price is asked for again every minute
-                muted[0].is_mute = False
+                parts.adapter.is_mute = False  # type: ignore[attr-defined]
                 await valued(bot)
                 assert worth_of_owed(bot) == pytest.approx(FEE, rel=0.02)
                 assert not any("BITO" in line for line in summary_lines(summary_of(bot.standing())))
+
+    asyncio.run(act())
+
+
+def test_a_runs_profit_waits_for_the_price_of_fees_that_earlier_runs_paid(tmp_path: Path) -> None:
+    async def act() -> None:
+        async with bito_world(tmp_path) as world:
+            bot = await world.start_from(world.parts(wrap=lambda adapter: RarelyTraded(adapter, is_mute=True)))
+            async with kept(bot):
+                await buy(bot)
+                await asyncio.sleep(2)
+            await world.crash(bot)
+            parts = world.parts(wrap=lambda adapter: RarelyTraded(adapter, is_mute=True))
+            again = await world.start_from(parts)
+            async with kept(again):
+                await asyncio.sleep(3)
+                assert again.view.money.equity() is not None
+                assert again.view.money.fees.unvalued()
+                assert summary_of(again.standing())["pnl"] is None
+                parts.adapter.is_mute = False  # type: ignore[attr-defined]
+                await valued(again)
+                await until(lambda: again.opening_equity is not None)
+                assert abs(summary_of(again.standing())["pnl"]) < FEE
+                day = again.view.money.day_pnl()
+                assert day is not None
+                assert day / UNIT == pytest.approx(without_fees(again) - worth_of_owed(again) - 100_000, abs=0.01)
 
     asyncio.run(act())
 
@@ -320,26 +346,28 @@ class Recorded:
         assert {row["fee_in"] for row in self.fills} == {"bito"}
         return sum(row["fee"] for row in self.fills) / UNIT
 
-    def forget_prices(self) -> None:
-        """Make the recording one of an older botkit, which knew no price of BITO."""
-        header = self.run / "inputs.json"
-        raw = header.read_bytes()
-        document = json.loads(raw)
+
+def forget_prices(run: Path, *, keeps_candles: bool = False) -> None:
+    """Remove the trades that valued fees from a recording. Without ``keeps_candles``, make it one of an older botkit,
+    which followed no more pairs than those of its strategies.
+    """
+    header = run / "inputs.json"
+    document = json.loads(header.read_bytes())
+    if not keeps_candles:
         del document["pairs"]["bito_twd"], document["pairs"]["usdt_twd"]
-        new = json.dumps(document).encode()
-        header.write_bytes(new)
-        path = self.run / INPUTS
-        entries, kept = Entries(path), []
-        while (entry := entries.take()) is not None:
-            name, now, content = entry
-            if name == BEGUN:
-                content = msgspec.Raw(msgspec.msgpack.encode(hashlib.sha256(new).hexdigest()))
-            elif name == "Trade" and b"_twd" in bytes(content):
-                continue
-            data = msgspec.msgpack.encode((name, now, content))
-            kept.append(PREFIX.pack(len(data), zlib.crc32(data)) + data)
-        entries.close()
-        path.write_bytes(zlib.compress(b"".join(kept)))
+    new = json.dumps(document).encode()
+    header.write_bytes(new)
+    entries, kept = Entries(run / INPUTS), []
+    while (entry := entries.take()) is not None:
+        name, now, content = entry
+        if name == BEGUN:
+            content = msgspec.Raw(msgspec.msgpack.encode(hashlib.sha256(new).hexdigest()))
+        elif name == "Trade" and b"_twd" in bytes(content):
+            continue
+        data = msgspec.msgpack.encode((name, now, content))
+        kept.append(PREFIX.pack(len(data), zlib.crc32(data)) + data)
+    entries.close()
+    (run / INPUTS).write_bytes(zlib.compress(b"".join(kept)))
 
 
 @pytest.fixture
@@ -373,7 +401,7 @@ def test_a_sessions_report_contains_fees_in_bito(recorded: Recorded) -> None:
 
 def test_a_session_report_without_a_price_says_which_fees_it_leaves_out(recorded: Recorded, capsys: Printed) -> None:
     with_fees = session_result(recorded.run).summary
-    recorded.forget_prices()
+    forget_prices(recorded.run)
     result = session_result(recorded.run)
     [caution] = [warning for warning in result.warnings if "BITO" in warning.text and warning.grave]
     assert caution.text == (
@@ -385,6 +413,38 @@ def test_a_session_report_without_a_price_says_which_fees_it_leaves_out(recorded
     page = recorded.folder / "out" / "bot" / "emulator-1"
     assert caution.text in (page / "report.html").read_text()
     assert caution.text in json.loads((page / "summary.json").read_text())["warnings"]
+
+
+def test_a_session_in_which_bito_never_traded_is_valued_at_the_price_that_the_bot_read(recorded: Recorded) -> None:
+    forget_prices(recorded.run, keeps_candles=True)
+    result = session_result(recorded.run)
+    assert result.summary["fees"] == pytest.approx(recorded.fees * 0.06, rel=0.02)
+    assert not any("BITO" in warning.text for warning in result.warnings if warning.grave)
+
+
+def test_a_sessions_report_leaves_out_what_is_owed_for_fees_of_earlier_runs(tmp_path: Path) -> None:
+    async def act() -> tuple[Path, float]:
+        async with bito_world(tmp_path) as world:
+            bot = await world.start()
+            async with kept(bot):
+                await buy(bot)
+            await world.crash(bot)
+            again = await world.start()
+            owed = again.view.money.holdings(None)["bito"]
+            async with kept(again):
+                await buy(again)
+                paid = owed - again.view.money.holdings(None)["bito"]
+            await again.driver.close()
+            await again.close()
+            return again.files.folder, paid / UNIT
+
+    run, paid = asyncio.run(act())
+    forget_prices(run)
+    result = session_result(run)
+    amount = f"{paid:,.8f}".rstrip("0")
+    assert any(f"fees of {amount} BITO are in no figure" in warning.text for warning in result.warnings)
+    assert result.summary["opening_equity"] is not None
+    assert "bito" not in result.opening
 
 
 def test_an_audit_compares_fees_in_bito(recorded: Recorded, capsys: Printed) -> None:
@@ -399,7 +459,7 @@ def test_an_audit_compares_fees_in_bito(recorded: Recorded, capsys: Printed) -> 
 
 
 def test_an_audit_compares_no_fees_where_one_side_is_unknown(recorded: Recorded, capsys: Printed) -> None:
-    recorded.forget_prices()
+    forget_prices(recorded.run)
     main(["audit", str(recorded.run), "--no-page", "--json"])
     found = json.loads(capsys.readouterr().out)
     [run] = found["runs"]
