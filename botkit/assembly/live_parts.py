@@ -65,7 +65,7 @@ def make_parts(
         zone=config.zone,
         currency=project.currency,
         pairs=project.pairs,
-        valuation_pairs=(*project.valuation_pairs(), *fee_pairs(project, model).values()),
+        valuation_pairs=project.valuation_pairs(),
         machine=machine or this_machine(),
         clock=clock,
         adapter=adapter,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 
+from botkit.backtesting.recorder import ResultRecorder
 from botkit.engine.money.fee_coin import FeeCoin
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.risk.rules import MaxDailyLoss, MaxDrawdown
+from botkit.engine.view import MoneyView
 from botkit.model.orders import Order, Side
 from botkit.model.pairs import Pair
 from tests.portfolio_cases import BITO_TWD, BTC_TWD, COIN, coins, execution, make_order
@@ -206,3 +211,11 @@ def test_a_fee_in_a_coin_that_no_pair_values_is_told_for_ever() -> None:
     again, _ = restarted(portfolio, known=False)
     again.mark(BTC_TWD, 10_000)
     assert unvalued(again) == coins(bito=20)
+
+
+def test_a_session_that_begins_with_such_a_debt_has_a_report() -> None:
+    portfolio, _ = opened(known=False)
+    buy(portfolio, fee=20)
+    view: Any = SimpleNamespace(money=MoneyView(cast(Any, SimpleNamespace(portfolio=portfolio))), names=lambda: ["a"])
+    recorder = ResultRecorder(view, [BTC_TWD], [BTC_TWD], UTC, DAY)
+    assert recorder.opening == coins(twd=9_000, btc=1.1)
