@@ -180,6 +180,35 @@ def test_a_fee_that_waits_for_its_price_survives_a_restart() -> None:
     assert again.position("a", BTC_TWD).realised == -40
 
 
+def test_a_bot_that_no_longer_says_so_is_not_blind_at_its_first_fee() -> None:
+    portfolio, _ = opened(declared=True)
+    portfolio.mark(BITO_TWD, 2)  # and no fee is paid
+    again, _ = restarted(portfolio)
+    again.mark(BTC_TWD, 10_000)
+    buy(again, fee=20)
+    assert (equity(again), unvalued(again)) == (20_000, coins(bito=20))
+
+
+def test_a_fee_that_strategies_owe_each_other_is_followed_at_a_restart() -> None:
+    def two(**options: bool) -> Portfolio:
+        pairs = TRADED | ({"bito_twd": BITO_TWD} if options.get("declared") else {})
+        shares = [SHARE, CapitalShare("b", (BTC_TWD,), coins(bito=20))]
+        return Portfolio(pairs=pairs, shares=shares, reserve={}, currency="twd", fee_coin=FeeCoin("bito", (BITO_TWD,)))
+
+    portfolio = two(declared=True)
+    portfolio.open(coins(twd=10_000, btc=1, bito=20))
+    portfolio.mark(BTC_TWD, 10_000)
+    portfolio.mark(BITO_TWD, 2)
+    buy(portfolio, fee=20)
+    assert portfolio.holdings(None)["bito"] == 0
+    again = two()
+    again.restore(json.loads(json.dumps(portfolio.state())))
+    again.mark(BTC_TWD, 10_000)
+    assert again.equity_units("a", "twd") is None, "as after every restart, until the price is read"
+    again.mark(BITO_TWD, 2)
+    assert again.equity_units("a", "twd") == 19_960 * COIN
+
+
 def test_a_new_day_starts_without_the_fees_of_the_day_before() -> None:
     portfolio, desk = opened()
     buy(portfolio, fee=20)

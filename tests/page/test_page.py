@@ -131,7 +131,7 @@ def test_fees_that_the_figures_lack_are_named_beside_them(browser: PageBrowser, 
     folder = tmp_path / "state" / "shown" / "emulator" / "inside"
     for path in (folder / "page.json", folder / "status.json"):
         document = json.loads(path.read_text())
-        (document["status"] if "status" in document else document)["unvalued_fees"] = {"bito": "1234.5"}
+        document.get("status", document)["unvalued_fees"] = {"bito": "1234.5"}
         path.write_text(json.dumps(document))
     with Started(tmp_path / "state", "page", "--page-port", "0") as server:
         browser.visit(server.line("page at "))

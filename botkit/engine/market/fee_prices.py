@@ -33,16 +33,13 @@ class FeePrices:
 
     def look(self, now: Nanos) -> None:
         """Read the prices that fees wait for, unless that is under way."""
-        missing = self._portfolio.fees.unpriced()
-        if self._is_under_way or not missing or not self._is_owed():
+        fees = self._portfolio.fees
+        missing = fees.unpriced()
+        if self._is_under_way or not missing or not self._portfolio.ledger.has(fees.coin):
             return
         self._is_under_way = True
         wanted = [HistoryWanted(pair, RESOLUTION, 1) for pair in missing]
         PastReads(wanted, self._reads, self._outbox, now, self._take)
-
-    def _is_owed(self) -> bool:
-        portfolio = self._portfolio
-        return bool(portfolio.holdings(None).get(portfolio.fees.coin))
 
     def _take(self, history: History) -> None:
         missing = self._portfolio.fees.unpriced()

@@ -91,7 +91,8 @@ class LateFees:
         }
         waiting: dict[str, int] = {}
         for (_, _, currency), units in self._waiting.items():
-            waiting[currency] = waiting.get(currency, 0) + units
+            if self._valuation.leaves_out(currency, self._currency):
+                waiting[currency] = waiting.get(currency, 0) + units
         return found | {c: max(units, found.get(c, 0)) for c, units in waiting.items()}
 
     def may_be_valued(self, currency: str) -> bool:
@@ -105,16 +106,16 @@ class LateFees:
         waiting = [[*key, units] for key, units in self._waiting.items()]
         return ({"late_fees": waiting} if waiting else {}) | ({"values_fees": True} if self._is_valued else {})
 
-    def restore(self, state: Mapping[str, Any], holdings: Mapping[str, int]) -> bool:
-        """Restore the result of `state`. ``holdings`` are those of all strategies. Returns True if they owe coins that
-        were paid before fees were valued: the first price of these is neither a profit nor a loss.
+    def restore(self, state: Mapping[str, Any], *, has_coins: bool) -> bool:
+        """Restore the result of `state`. ``has_coins`` is True if a part of the account has the coin, or owes it.
+        Returns True if these coins are from before fees were valued: their first price is neither a profit nor a loss.
         """
         for name, pair, currency, units in state.get("late_fees", ()):
             self._waiting[name, pair, currency] = units
-        self._is_valued = state.get("values_fees", False)
+        # without coins, nothing that was measured depends on their price
+        self._is_valued = has_coins and state.get("values_fees", False)
         if self._is_valued:
             self._valuation.late_coin = None
-        has_coins = bool(self.coin and holdings.get(self.coin))
         if has_coins or any(currency == self.coin for _, _, currency in self._waiting):
             self.follow()
         return has_coins and not self._is_valued and not self._waiting

@@ -189,7 +189,7 @@ class Portfolio:
         for name in self.capital.given:
             if name not in self._stakes.present:
                 self._stakes.depart(name, name)
-        is_left_out = self.fees.restore(state, self.ledger.holdings())
+        is_left_out = self.fees.restore(state, has_coins=self.ledger.has(self.fees.coin))
         for order in orders:
             self.valuation.add(order.pair)
             if self._stakes.find(order.strategy) is None:
