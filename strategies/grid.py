@@ -117,7 +117,10 @@ class Grid(Strategy):
 
     def on_bar(self, bar: Bar) -> None:
         phase = self.state["phase"]
-        if phase == "new":
+        if phase == "new" and self.open_orders(self.pair):
+            # a grid with other lines ran before: its orders lock coins that this one counts
+            self.cancel_all(self.pair)
+        elif phase == "new":
             self._open(bar.close)
         elif phase == "opening":
             self._finish_opening()
@@ -172,6 +175,8 @@ class Grid(Strategy):
         self._place_orders(price)
 
     def on_fill(self, fill: Fill) -> None:
+        if self.state["phase"] == "new":
+            return  # an order of a grid with other lines: what it traded is counted when this one opens
         if fill.order.tag == _BUYS:
             cell = self._buys_at[fill.order.price]
             fee = fill.fee if fill.fee_currency == self.pair.base else 0.0

@@ -25,6 +25,7 @@ from botkit.config.show import resolved_yaml
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.engine.market.blocks import SharedBlocks
+from botkit.engine.strategy.parameters import pairs_of
 from botkit.errors import BotkitError, ConfigError
 from botkit.live.telling.logs import LogFile
 from botkit.model.clock import NS_PER_S, Nanos, format_time
@@ -32,7 +33,7 @@ from botkit.model.extension import FeeModel, no_discount
 from botkit.model.pairs import Pair
 from botkit.model.results import BacktestResult
 from botkit.project.data import asked_span, backtest_feed, pairs_with_data
-from botkit.project.project import Project, pairs_of
+from botkit.project.project import Project
 from botkit.project.strategies import plain_parameters
 from botkit.report import render_parts
 from botkit.report.doctor import read_findings
@@ -98,7 +99,7 @@ def parts_over(
         zone=config.zone,
         currency=project.currency,
         strategy_uses={strategy.label: strategy.use for strategy in config.strategies},
-        strategy_pairs={spec.name: pairs_of(spec) for spec in specs},
+        strategy_pairs={spec.name: pairs_of(spec.parameters) for spec in specs},
         strategy_params={spec.name: plain_parameters(spec) for spec in specs},
         pairs=pairs,
         feed=feed,

@@ -105,9 +105,9 @@ def cautions_of_exchange(kernel: Kernel, gaps_filled: int) -> list[Caution]:
     return found
 
 
-def cautions_of_bot(view: EngineView, daily_returns: Sequence[float]) -> list[Caution]:
+def cautions_of_bot(view: EngineView, daily_returns: Sequence[float], halted_at: str | None = None) -> list[Caution]:
     """Return cautions about withheld market events, late trades, a halt of the bot, and metrics that require a longer
-    run.
+    run. ``halted_at`` is when the bot halted itself, if that is known.
     """
     found = []
     for pair, count in view.checks.withheld().items():
@@ -129,5 +129,6 @@ def cautions_of_bot(view: EngineView, daily_returns: Sequence[float]) -> list[Ca
     if missing is not None:
         found.append(Caution(f"Sharpe and Sortino are omitted: {missing}", False))
     if view.halted is not None:
-        found.append(Caution(f"the bot was halted: {view.halted}"))
+        at = "" if halted_at is None else f" at {halted_at}"
+        found.append(Caution(f"the bot was halted{at}, and did not trade on: {view.halted}"))
     return found

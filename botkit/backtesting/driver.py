@@ -84,6 +84,8 @@ class Driver:
         self.kernel = kernel
         self.account = account
         self.gap_fillers: dict[str, GapFiller] = {}
+        #: when the bot first halted itself
+        self.halted_at: Nanos | None = None
         self._observe = observe
         self._tell = tell
         self._history = history
@@ -152,6 +154,8 @@ class Driver:
         out.states.clear()
         if not (out.withheld or out.notes or out.history or out.streams or out.halts):
             return  # clearing a single list costs as much as checking three of them
+        if out.halts and self.halted_at is None:
+            self.halted_at = now
         wanted = list(out.history)
         out.clear()
         if wanted:

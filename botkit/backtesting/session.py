@@ -35,7 +35,7 @@ from botkit.engine.outcome import Outcome
 from botkit.engine.outcome_parts import HistoryWanted
 from botkit.engine.strategy.record import unkept
 from botkit.engine.view import EngineView
-from botkit.model.clock import NS_PER_HOUR, Nanos
+from botkit.model.clock import NS_PER_HOUR, Nanos, format_time
 from botkit.model.columns import MarketColumns
 from botkit.model.inputs import Begin, History, Restore
 from botkit.model.money import from_units
@@ -445,13 +445,14 @@ def _data(feed: Feed, plan: Plan, rows: int) -> DataDescription:
 
 def _cautions(run: Run) -> list[Caution]:
     parts, plan, view = run.parts, run.plan, run.engine.view
+    halted_at = None if run.driver.halted_at is None else format_time(run.driver.halted_at, parts.zone)
     return [
         *cautions(plan, parts),
         *cautions_of_coins(run.ownership),
         *(Caution(sentence, False) for sentence in partial_streams(parts.feed, plan)),
         *(Caution(sentence) for sentence in run.holes.sentences()),
         *cautions_of_exchange(run.kernel, sum(filler.filled for filler in run.driver.gap_fillers.values())),
-        *cautions_of_bot(view, run.recorder.curve.daily_returns()),
+        *cautions_of_bot(view, run.recorder.curve.daily_returns(), halted_at),
     ]
 
 

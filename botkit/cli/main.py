@@ -163,9 +163,11 @@ def _told(error: Exception, text: str) -> int:
     if os.environ.get(TRACEBACK_VARIABLE, "") not in ("", "0"):
         traceback.print_exception(error)
     with contextlib.suppress(OSError):  # the terminal itself may have been closed
+        is_trace = False
         for line in text.splitlines() or [type(error).__name__]:
-            # an indented line, such as one of a strategy's traceback, belongs to the line above it
-            click.echo(line if line.startswith(" ") else f"error: {line}", err=True)
+            # a strategy's traceback, or an indented line, belongs to the line above it
+            is_trace = is_trace or line.startswith("Traceback (")
+            click.echo(line if is_trace or line.startswith(" ") else f"error: {line}", err=True)
     return 2
 
 

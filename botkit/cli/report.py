@@ -141,7 +141,9 @@ def _session_lines(found: dict[str, Any]) -> list[str]:
                 lines.append(f"    {word} {amount} {row['base']} for {value}, on average at {price}; {maker}")
         if row["spread_earned"] is not None:
             earned = fixed(row["spread_earned"], row["decimals"], signed=True)
-            lines.append(f"    sold for {earned} {row['quote']} more than bought, on average, before fees")
+            lines.append(
+                f"    sold for {earned} {row['quote']} per {row['base']} more than bought, on average, before fees"
+            )
         fees = ", ".join(f"{separated(amount)} {currency}" for currency, amount in row["fees"].items())
         lines.append(f"    fees {fees or 'none'}")
     lines += [f"  refused {count:,} times: {why}" for why, count in list(found["reasons"].items())[:_REASONS]]

@@ -2,7 +2,7 @@
 
 The exchange lists 90 days of orders, and a long or fast run produces hundreds of thousands of orders. Therefore only
 open orders and each account's newest few thousand stay in memory. The rest are moved to an unnamed SQLite file, which
-is removed when the process exits. Listings and lookups cover both.
+is removed with its account. Listings and lookups cover both.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import heapq
 import json
 import sqlite3
+import weakref
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain, islice
 from typing import Any
 
@@ -48,9 +50,6 @@ class AccountPast:
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        # "" is an unnamed file: SQLite keeps a small database in memory, and removes the file on close
-        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._db.executescript(_TABLES)
         self.orders = account.orders = _SpiltOrders(self)
         self.trades = account.trades = _SpiltTrades(self)
         self._pairs: dict[str, Pair] = {}
@@ -63,6 +62,15 @@ class AccountPast:
         self._look_at = SPILL_AT
         #: called with the id digits of each order that leaves memory
         self.on_spilt: Callable[[int], None] = lambda number: None
+
+    @cached_property
+    def _db(self) -> sqlite3.Connection:
+        """The file, which is created when the first order leaves memory: few emulators ever have that many."""
+        # "" is an unnamed file: SQLite keeps a small database in memory, and removes the file on close
+        db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        weakref.finalize(self, db.close)
+        db.executescript(_TABLES)
+        return db
 
     # -- out ------------------------------------------------------------------------------------------------------
 
@@ -109,6 +117,8 @@ class AccountPast:
 
     def has_number(self, number: int) -> bool:
         """Return whether a spilled order has an id with these digits."""
+        if not self.orders.spilt:
+            return False
         return self._db.execute("SELECT 1 FROM orders WHERE number = ?", (number,)).fetchone() is not None
 
     def order(self, order_id: str) -> VenueOrder | None:

@@ -160,7 +160,7 @@ class Stages:
         rooms.protector.end()
         for record in rooms.records.values():
             rooms.quoter.drop(record)  # fills from now on do not trigger new orders
-            rooms.targets.drop(record)
+            rooms.targets.forget(record)
         rooms.gate.is_stopping = True
         if given.withdraws:
             for order in rooms.table.all_open():

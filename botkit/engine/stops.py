@@ -96,7 +96,7 @@ class Stops:
             market.drop(record)
         self._timers.drop(record)
         self._quoter.drop(record)
-        self._targets.drop(record)
+        self._targets.forget(record)
         for order in self._table.open_of(record.name):
             if not order.reduces:
                 self._desk.cancel(order, self._clock.now)

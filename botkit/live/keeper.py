@@ -335,6 +335,7 @@ class Keeper:
         standing = bot.standing()
         status = summary_of(standing, ended)
         status["time"] = bot.driver.now()
+        status["beat"] = self._beat_at
         status["latest_fills"] = bot.fills.latest
         status["streams"] = {" ".join(key).strip(): state.value for key, state in bot.streams.connections.items()}
         status["limits"] = [

@@ -34,6 +34,8 @@ class Opened(msgspec.Struct, frozen=True):
     starts_over: str | None = None
     #: commands to an earlier run, which were never obeyed
     dropped_commands: tuple[str, ...] = ()
+    #: True if the last run's journal was removed, since its exchange ended with it
+    forgets: bool = False
 
 
 async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
@@ -41,6 +43,7 @@ async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
     parts.folder.lock(parts.machine.clock)
     stack.callback(parts.folder.unlock)
     dropped = commands.drop(parts.folder)
+    forgets = parts.is_new_world and parts.folder.journal.exists()
     if parts.is_new_world:
         remove_journal(parts.folder.journal, parts.folder.disk)
         parts.folder.clear_halt()
@@ -86,6 +89,7 @@ async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
         losses,
         starts_over,
         tuple(dropped),
+        forgets,
     )
 
 

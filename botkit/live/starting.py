@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
+from botkit.live.abandoned import abandoned
 from botkit.live.bot import Bot
 from botkit.live.claims import ClaimRefused
 from botkit.live.connecting import connect
@@ -85,6 +86,12 @@ async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "r
         if opened.dropped_commands:
             dropped = ", ".join(opened.dropped_commands)
             notices.tell("warning", f"commands to an earlier run, which did not obey them, are dropped: {dropped}")
+        if opened.forgets:
+            notices.tell(
+                "info",
+                "this simulated exchange is new: orders, positions, halts and values set by hand of the last run ended "
+                "with its own (`botkit emulator` in a process of its own outlives its bots)",
+            )
         await _share_limits(bot, opened)
         gone = _restore(bot, opened, orphans)
         await _claim_pool(bot)
@@ -386,6 +393,8 @@ async def _begin(bot: Bot) -> None:
             f"{strategy} holds {pair}, which it protected in the last run; protections end with the run, and it has "
             "set no new one: call self.protect in on_start",
         )
+    for sentence in abandoned(bot.view):
+        bot.notices.tell("warning", sentence)
     bot.started_at = bot.driver.now()
     bot.watchdog.start()
     bot.follow_markets()

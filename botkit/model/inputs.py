@@ -169,7 +169,7 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Halt(msgspec.Struct, frozen=True):
-    """Stops new orders and cancels open orders. Only orders that reduce a position may still be sent.
+    """Stops new orders and cancels open orders. Only exits may still be sent (`OrderSpec.reduces`).
 
     ``level`` is a strategy, or None for the entire bot. ``keeps_orders``, which applies only to a halt of the entire
     bot, leaves open orders in place.

@@ -20,7 +20,7 @@ from botkit.engine.money.valuation import pairs_on_the_way
 from botkit.engine.risk.rules import MaxPosition
 from botkit.engine.settings import StrategySpec
 from botkit.engine.strategy.parameter import ParameterError
-from botkit.engine.strategy.parameters import check_parameters
+from botkit.engine.strategy.parameters import check_parameters, pairs_of
 from botkit.errors import ConfigError, PluginError
 from botkit.model.extension import ExchangeFacts, FeeModel, LatencyModel, QueueModel, RiskRule
 from botkit.model.limits import NEEDED_ENDPOINTS
@@ -109,7 +109,7 @@ class Project:
             for currency in amounts or ():
                 self._check_currency(f"{place}.{currency}", currency)
         bot, own = self.bot_rules()
-        traded = {spec.name: pairs_of(spec) for spec in specs}
+        traded = {spec.name: pairs_of(spec.parameters) for spec in specs}
         # a strategy without a pair among its parameters chooses its pairs in code, so nothing is known of them
         everywhere = [pair for pairs in traded.values() for pair in pairs] if all(traded.values()) else []
         self._check_limits("risk", self.config.risk, bot, everywhere)
@@ -147,7 +147,7 @@ class Project:
 
     def _names_all_pairs(self) -> bool:
         """Return False if a strategy has no pair among its parameters, and so chooses its pairs in code."""
-        return all(pairs_of(spec) for spec in self.specs())
+        return all(pairs_of(spec.parameters) for spec in self.specs())
 
     def _check_limits(
         self, place: str, section: Mapping[str, Any], rules: Sequence[RiskRule], traded: Sequence[Pair]
@@ -245,7 +245,7 @@ class Project:
         if self._named is None or self._named[0] is not self.pairs:
             found: dict[str, Pair] = {}
             for spec in self.specs():
-                for pair in pairs_of(spec):
+                for pair in pairs_of(spec.parameters):
                     found.setdefault(pair, pair)
             self._named = self.pairs, tuple(found.values())
         return list(self._named[1])
@@ -347,7 +347,7 @@ def make_portfolio(
     """Return a bot's books for the pairs that have prices. The books have not yet been opened or restored. Raises
     ConfigError.
     """
-    traded = {spec.name: pairs_of(spec) for spec in specs or project.specs()}
+    traded = {spec.name: pairs_of(spec.parameters) for spec in specs or project.specs()}
     return books_over(project, pairs, traded, project.currency, fee_coin)
 
 
@@ -383,17 +383,6 @@ def _capital(strategy: Any) -> dict[str, int] | int | None:
         return {currency: int(amount * UNIT) for currency, amount in strategy.capital.items()}
     percent: int | None = strategy.capital_percent  # always an integer: the configuration refuses other values
     return percent
-
-
-def pairs_of(spec: StrategySpec) -> list[Pair]:
-    """Return the pairs among a strategy's parameters, in declaration order."""
-    found: list[Pair] = []
-    for value in spec.parameters.values():
-        if isinstance(value, Pair):
-            found.append(value)
-        elif isinstance(value, (list, tuple)):
-            found += [item for item in value if isinstance(item, Pair)]
-    return found
 
 
 def exchange_facts(loaded: LoadedConfig, plugins: Plugins) -> ExchangeFacts:

@@ -10,8 +10,9 @@ from botkit.config.ledger_address import shown_address
 from botkit.config.load import overrides_for
 from botkit.config.money import Claim, check_shared_money
 from botkit.config.several import clashes
+from botkit.engine.strategy.parameters import pairs_of
 from botkit.errors import BotkitError, ConfigError
-from botkit.project.project import Project, pairs_of
+from botkit.project.project import Project
 
 
 def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> list[Project]:
@@ -55,7 +56,9 @@ class LimitsAgreement:
 def check_one_account(projects: Sequence[Project]) -> None:
     """Raise ConfigError if configurations for one account would count the same funds twice."""
     if len(projects) > 1:
-        check_shared_money([Claim(p.loaded, p.currency, [pairs_of(spec) for spec in p.specs()]) for p in projects])
+        check_shared_money(
+            [Claim(p.loaded, p.currency, [pairs_of(spec.parameters) for spec in p.specs()]) for p in projects]
+        )
 
 
 def agreed_on(projects: Sequence[Project], key: str, value: Callable[[Project], Any]) -> Project | None:

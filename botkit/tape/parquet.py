@@ -71,12 +71,13 @@ def join(parts: list[MarketColumns]) -> MarketColumns:
         return first
     if isinstance(first, BookColumns):
         depth = max(p.depth for p in parts if isinstance(p, BookColumns))
-        parts = [_padded(p, depth) for p in parts if isinstance(p, BookColumns)]
+        parts = [padded(p, depth) for p in parts if isinstance(p, BookColumns)]
     arrays = [np.concatenate([getattr(p, name) for p in parts]) for name in COLUMNS[kind_of(first)]]
     return columns_of_kind(first.pair, kind_of(first), resolution_of(first), arrays)
 
 
-def _padded(columns: BookColumns, depth: int) -> BookColumns:
+def padded(columns: BookColumns, depth: int) -> BookColumns:
+    """Return the same books with ``depth`` levels per side, of which those that they lack are empty."""
     missing = depth - columns.depth
     if missing == 0:
         return columns
@@ -185,7 +186,7 @@ class ParquetSink:
         import pyarrow as pa
 
         if isinstance(columns, BookColumns):
-            columns = _padded(columns, self._depth)
+            columns = padded(columns, self._depth)
             assert columns.depth == self._depth, "a file's first rows determine its depth"
         arrays: list[pa.Array] = []
         for name, unit in COLUMNS[self.kind].items():

@@ -33,7 +33,7 @@ from botkit.tape.manifest import (
     folder_name,
     read_manifest,
 )
-from botkit.tape.parquet import ContentHash, ParquetSink, join, kind_of, read_file, resolution_of
+from botkit.tape.parquet import ContentHash, ParquetSink, join, kind_of, padded, read_file, resolution_of
 
 #: rows per row group: enough to compress well, but few enough to read in pieces; a book row has 80 numbers or more
 GROUP_ROWS = {"trades": 131_072, "candles": 65_536, "books": 16_384}
@@ -74,6 +74,8 @@ class _DayFile:
         self.rows, self.start, self.end = 0, int(first.received[0]), 0
 
     def write(self, columns: MarketColumns) -> None:
+        if isinstance(columns, BookColumns) and isinstance(self.first, BookColumns):
+            columns = padded(columns, self.first.depth)  # the hash is of the rows as they are in the file
         self._hash.update(columns)
         self._waiting.append(columns)
         self._waiting_rows += len(columns)

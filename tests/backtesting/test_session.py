@@ -20,7 +20,7 @@ from botkit.model.columns import BookColumns, TradeColumns
 from botkit.project.project import Project
 from botkit.tape.feed import Feed, TapeSource
 from botkit.tape.writer import TapeWriter
-from tests.backtest_world import write_config, write_strategy
+from tests.backtest_world import run, write_candles, write_config, write_strategy
 from tests.benchmarks import market_data
 
 PAIRS = packaged_pairs()
@@ -250,3 +250,23 @@ def test_bot_and_exchange_discard_old_final_orders_but_the_result_lists_them(
     account = run.kernel.account(parts.account)
     kept = len(run.engine.view.orders()), len(account.orders), len(account.trades)
     assert max(kept) < 300, kept
+
+
+def test_a_halt_is_reported_with_its_time(tmp_path: Path) -> None:
+    write_candles(tmp_path / "candles.csv", [60_000.0] * 30 + [50_000.0] * 30)
+    buyer = (
+        'pair: Pair\n\ndef on_start(self):\n    self.subscribe_bars(self.pair, "1m")\n\n'
+        "def on_bar(self, bar):\n    if not self.open_orders() and self.position(self.pair).is_flat:\n"
+        "        self.market_buy(self.pair, spend=1000)\n"
+    )
+    config = write_config(
+        tmp_path,
+        "{path: candles.csv, pair: btc_usdt, resolution: 1m}",
+        plugins=write_strategy(tmp_path, buyer),
+        balances='{usdt: "1000"}',
+        more="timezone: UTC\nrisk: {max_daily_loss: {usdt: 100}}\n",
+    )
+    (halt,) = [caution.text for caution in run(config).warnings if "halted" in caution.text]
+    # the candle of 00:30 is known once it has ended
+    assert halt.startswith("the bot was halted at 2024-01-01T00:31:00")
+    assert "and did not trade on: the day's loss" in halt

@@ -14,6 +14,7 @@ from botkit.cli.main import LazyGroup, main
 from botkit.compiled import form
 from botkit.errors import ConfigError
 from botkit.version import __version__
+from tests.backtest_world import write_candles, write_config, write_strategy
 
 
 def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,6 +58,17 @@ def test_each_error_is_printed_on_a_single_line(
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_a_strategys_traceback_is_printed_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plugins = write_strategy(tmp_path, "pair: Pair\n\ndef on_start(self):\n    raise ValueError('too early')")
+    write_candles(tmp_path / "candles.csv", [60_000.0] * 3)
+    config = write_config(tmp_path, "{path: candles.csv, pair: btc_usdt, resolution: 1m}", plugins=plugins)
+    assert main(["backtest", str(config)]) == 2
+    first, *trace = capsys.readouterr().err.splitlines()
+    assert first.startswith("error: strategy 's' raised in on_start at ")
+    assert trace[0] == "Traceback (most recent call last):"
+    assert trace[-1] == "ValueError: too early"
+
+
 @pytest.mark.parametrize("arguments", [["new", "strategy", "full"], ["plugins", "--hooks"], ["runs"]])
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
 def test_a_full_disk_is_reported_in_one_line(arguments: list[str], tmp_path: Path) -> None:
@@ -84,6 +96,7 @@ def test_a_folder_that_cannot_be_created_is_reported_in_one_line(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems keep the folder")
+@pytest.mark.skipif(sys.version_info[:3] == (3, 13, 0), reason="CPython 3.13.0 cannot import numpy in such a folder")
 def test_a_deleted_current_directory_is_reported_in_one_line(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import sqlite3
 from types import SimpleNamespace
 from typing import Any
 
@@ -142,3 +144,24 @@ async def test_orders_evicted_from_memory_can_still_be_found_like_any_other_orde
     assert spilt[-1] < 150, "most are open, so they stay"
     for one, other in zip(whole[:-1], spilt[:-1], strict=True):
         assert one == other
+
+
+def test_the_file_of_evicted_orders_is_created_when_needed_and_closed_with_its_account(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[sqlite3.Connection] = []
+
+    def connect(*given: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(sqlite3.connect(*given, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(past, "sqlite3", SimpleNamespace(connect=connect, Connection=sqlite3.Connection))
+    account = make_emulator(emulator_options()).venue.kernel.account(EMAIL)
+    assert account.orders.get("1") is None
+    assert opened == [], "nothing has left memory"
+    rows = past.AccountPast(account)
+    assert rows.order("1") is None
+    del account, rows
+    gc.collect()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("SELECT 1")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from botkit.model.inputs import Halt
 from botkit.model.orders import Order, OrderState, Side
 from tests.engine_world import BTC, ETH, UNIT, Bot, Listener
 
@@ -127,6 +128,50 @@ def test_rebalance_sells_first_and_leaves_the_unallocated_weight_in_money() -> N
     assert not new_orders(b, known)
 
 
+def test_a_later_rebalance_replaces_purchases_that_still_wait_for_proceeds() -> None:
+    b = bot()
+    b.s.rebalance({BTC: 0.2, ETH: 0.75})
+    b.end_turn()
+    known: list[Order] = []
+    (sale,) = new_orders(b, known)
+    b.s.rebalance({BTC: 0.2, ETH: 0})  # the signal has turned before the sale has filled
+    b.end_turn()
+    fill_whole(b, sale, 1_000)
+    assert new_orders(b, known) == []
+
+
+def test_rebalance_trades_on_from_what_an_order_on_its_way_leaves() -> None:
+    b = bot()
+    b.s.rebalance({BTC: 0.2})  # 10 BTC and 10,000 TWD: sells 6
+    b.end_turn()
+    known: list[Order] = []
+    (sale,) = new_orders(b, known)
+    b.s.rebalance({BTC: 0.5})  # what it still holds
+    b.end_turn()
+    assert new_orders(b, known) == []
+    fill_whole(b, sale, 1_000)
+    (bought,) = new_orders(b, known)
+    assert (bought.side, bought.spec.spend_units) == (Side.BUY, 6_000 * UNIT)
+
+
+@pytest.mark.parametrize("dropped_by", ["close", "cancel_all", "cancel_all of the pair"])
+def test_a_target_that_waits_is_dropped_by(dropped_by: str) -> None:
+    b = bot()
+    sale = b.s.order_target(BTC, 0)
+    b.s.order_target(ETH, 199)
+    b.end_turn()
+    assert sale is not None
+    if dropped_by == "close":
+        assert b.s.close(ETH).state is OrderState.REFUSED  # there is nothing to sell yet
+    else:
+        b.s.cancel_all(*(("eth_twd",) if "pair" in dropped_by else ()))
+    b.end_turn()
+    fill_whole(b, sale, 990)
+    assert [
+        order for order in b.engine.view.orders() if order.pair == ETH and order.state is not OrderState.REFUSED
+    ] == []
+
+
 def test_rebalance_with_a_missing_price_is_recorded_as_skipped_and_places_no_orders() -> None:
     b = Bot(Listener(BTC, ETH, start=start), balances=FUNDS, capital=[dict(FUNDS)])
     b.trade(1_000)
@@ -146,6 +191,24 @@ def test_rebalance_with_a_missing_price_is_recorded_as_skipped_and_places_no_ord
 def test_invalid_weights_are_refused(weights: dict[Any, float], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         bot().s.rebalance(weights)
+
+
+@pytest.mark.parametrize("how", ["order_target", "rebalance"])
+def test_a_target_of_zero_is_an_exit_that_a_halt_lets_through(how: str) -> None:
+    b = bot()
+    b.tell(Halt("the day's loss"))
+    assert b.s.market_sell(BTC, amount=1).state is OrderState.REFUSED, "it may be meant as a trade"
+    assert b.s.order_target(BTC, 5) is not None
+    b.end_turn()
+    known = list(b.engine.view.orders())
+    assert all(order.state is OrderState.REFUSED for order in known)
+    if how == "rebalance":
+        b.s.rebalance({BTC: 0})
+    else:
+        b.s.order_target(BTC, 0)
+    b.end_turn()
+    (sale,) = new_orders(b, known)
+    assert (sale.state, sale.side, sale.amount) == (OrderState.SENDING, Side.SELL, 10)
 
 
 def test_a_negative_target_is_refused() -> None:

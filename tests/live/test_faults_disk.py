@@ -19,6 +19,7 @@ from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.starting import StartRefused
 from botkit.live.state_folder import AlreadyRunning, FolderUnusable, KeptHalt, StateFolder
+from botkit.live.telling.status_text import status_lines
 from botkit.model.inputs import Pause, Resume
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
@@ -592,6 +593,7 @@ async def test_while_no_file_can_be_written_the_bot_keeps_running_and_sends_no_n
     resting = far_buy(bot)
     await settled(resting)
     async with kept(bot):
+        await until(bot.parts.folder.read_status)
         with no_file_may_grow():
             await judge_that_cancels_go_on(world, bot, resting)
             bot.latch.set("breaker", "for the test")
@@ -600,10 +602,15 @@ async def test_while_no_file_can_be_written_the_bot_keeps_running_and_sends_no_n
             assert not bot.parts.folder.is_halted()
             await asyncio.sleep(1.5)  # time for the periodic writes, none of which may stop the bot
             assert bot.view.halted == "for the test"
+            assert not any("s old" in line for line in status_lines(bot.parts.folder))
+            await asyncio.sleep(12)
+            (old,) = [line for line in status_lines(bot.parts.folder) if "these figures are" in line]
+            assert "s old: the bot runs, but cannot write its files" in old
         await until(lambda: bot.parts.folder.is_halted())
         bot.parts.folder.clear_halt()
         await until(lambda: bot.view.halted is None)
         await judge_that_it_recovers(world, bot)
+        assert not any("s old" in line for line in status_lines(bot.parts.folder))
     assert bot.driver.fault is None
 
 

@@ -17,6 +17,7 @@ from botkit.live.notices import Notices
 from botkit.live.start_refused import StartRefused
 from botkit.live.starting import OrphanChoice, start
 from botkit.live.state_folder import KeptHalt, StateFolder
+from botkit.live.telling.summary import summary_lines, summary_of
 from botkit.model.clock import NS_PER_S
 from botkit.model.orders import Order, OrderState
 from tests.live.world import World, far_buy, make_world, settled, strategy_of, told, until
@@ -329,3 +330,45 @@ async def test_a_loss_halt_outlives_a_run_without_its_strategy(tmp_path: Path, i
         assert bool(again.view.halts.get("r")) is not is_resumed
         order = strategy_of(again, "r").buy("btc_usdt", amount=0.01, price=1_000)
         assert order.is_refused is not is_resumed
+
+
+async def test_the_summary_says_what_a_removed_strategy_still_owns(two: World) -> None:
+    bot = await two.start()
+    assert not [line for line in summary_lines(summary_of(bot.standing())) if "any more" in line]
+    await two.crash(bot)
+    remove(two)
+    again = await two.start()
+    (line,) = [line for line in summary_lines(summary_of(again.standing())) if "any more" in line]
+    assert line.startswith("  r, not in the configuration any more, still owns 40,000 usdt: they count in equity")
+
+
+@pytest.mark.parametrize("has_order", [False, True])
+async def test_coins_and_orders_in_a_pair_that_a_strategy_no_longer_names_are_told_of_and_valued(
+    two: World, has_order: bool
+) -> None:
+    bot = await two.start()
+    strategy = strategy_of(bot, "r")
+    await until(lambda: strategy.last_price("btc_usdt") and strategy.book("btc_usdt").best_ask)
+    bought = strategy.market_buy("btc_usdt", spend=5000)
+    bot.driver.wake()
+    await settled(bought)
+    await until(lambda: bought.is_final)
+    if has_order:
+        order = strategy.buy("btc_usdt", amount=0.01, price=round(strategy.last_price("btc_usdt") / 2))
+        bot.driver.wake()
+        await settled(order)
+    held = strategy.position("btc_usdt").amount
+    await two.crash(bot)
+    text = two.config.read_text()
+    two.config.write_text(text.replace("pair: btc_usdt", "pair: eth_usdt"))  # of both strategies
+    again = await two.start()
+    resting = " and has 1 open order" if has_order else ""
+    assert f"r holds {held:.8f} btc{resting} in btc_usdt, but neither its parameters nor its" in told(again)
+    assert "p holds" not in told(again)
+    await until(lambda: any(market.last for market in again.view.markets() if market.pair == "btc_usdt"))
+    equity = again.view.money.equity("r")
+    assert equity is not None
+    assert equity > 39_900 * 10**8, "the coins are counted"
+    await two.crash(again)
+    two.config.write_text(text)
+    assert "any more, so perhaps nothing manages them" not in told(await two.start())

@@ -331,3 +331,12 @@ class Outage:
         emulator.remove_faults(refused.id)
         await asyncio.sleep(3)  # the streams are back
         emulator.remove_faults(dropped.id)
+
+
+async def test_a_second_run_in_a_new_world_says_that_the_last_one_is_forgotten(world: World) -> None:
+    first = await world.start(is_new_world=True)
+    assert "this simulated exchange is new" not in told(first)
+    await world.crash(first)
+    assert "this simulated exchange is new: orders, positions, halts" in told(await world.start(is_new_world=True))
+    await world.crash(world.bots[-1])
+    assert "this simulated exchange is new" not in told(await world.start())

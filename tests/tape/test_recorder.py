@@ -256,6 +256,26 @@ def test_rows_of_pairs_that_are_no_longer_recorded_are_kept(tmp_path: Path, pair
     assert ticks(tmp_path, pairs, "eth_twd") == [7]
 
 
+@pytest.mark.parametrize(("first", "second"), [(5, 20), (20, 5)])
+def test_a_day_may_be_continued_with_another_depth(
+    tmp_path: Path, pairs: Mapping[str, Pair], first: int, second: int
+) -> None:
+    pair = pairs["btc_usdt"]
+    for run, levels in enumerate((first, second)):
+        begin = NOW + run * 100 * S
+        recorder = make(tmp_path, pairs, depth=levels)
+        recorder.open(begin)
+        for i in range(10):
+            recorder.take(book(pair, begin + i * S, i, levels), begin + 1 + i * S)
+        recorder.close()
+    tape = Tape.open(tmp_path, pairs)
+    assert check_contents(tape) == []
+    (books,) = tape.read("btc_usdt", "books")
+    assert isinstance(books, BookColumns)
+    assert (len(books), books.depth) == (20, 20)
+    assert [int((row > 0).sum()) for row in books.bid_lots] == [first] * 10 + [second] * 10
+
+
 def test_rows_stay_in_order_when_the_clock_is_set_back(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     pair = pairs["btc_usdt"]
     recorder = make(tmp_path, pairs)

@@ -34,8 +34,8 @@ Check = Callable[[Order], str | None]
 
 
 class Gate:
-    """The only class that refuses orders. Orders that reduce a position (``order.reduces``) may pass while orders that
-    add exposure are refused.
+    """The only class that refuses orders. Exits (``order.reduces``: `close`, `protect`, a target of 0, `flatten`) may
+    pass while all others are refused, since a plain sell cannot be told from a trade.
     """
 
     def __init__(

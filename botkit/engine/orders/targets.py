@@ -98,7 +98,12 @@ class Targets:
             held[pair] = from_units(self._portfolio.position(record.name, pair).amount_units) * prices[pair]
         total = sum(held.values(), self._portfolio.balance(record.name, quote).exact.total)
         wanted = {pair: total * share for pair, share in shares.items()}
-        moved = [pair for pair in shares if abs(wanted[pair] - held[pair]) > total * to_decimal(tolerance)]
+        flying = {order.pair for order in self.orders.values() if order.spec.strategy == record.name}
+        band = total * to_decimal(tolerance)
+        # what a pair with an order on its way will hold is not known yet: its target waits for that order
+        moved = [pair for pair in shares if pair in flying or abs(wanted[pair] - held[pair]) > band]
+        for pair in shares:
+            self.forget(record, pair)  # also those that are left alone now, but were to be bought with proceeds
         for pair in sorted(moved, key=lambda pair: wanted[pair] > held[pair]):
             lots = pair.rules.lots(wanted[pair] / prices[pair])
             self.want(record, entry, pair, pair.rules.exact_amount(lots), max_slippage_pct, tag)
@@ -117,8 +122,11 @@ class Targets:
             for target in [target for (owner, _), target in self._waiting.items() if owner == name]:
                 self._pursue(target)
 
-    def drop(self, record: StrategyRecord) -> None:
-        """Forget a strategy's targets; the engine cancels its orders."""
+    def forget(self, record: StrategyRecord, pair: Pair | None = None) -> None:
+        """Forget a strategy's waiting targets, in one pair or in all pairs. Orders that are already sent go on."""
+        if pair is not None:
+            self._waiting.pop((record.name, str(pair)), None)
+            return
         for key in [key for key in self._waiting if key[0] == record.name]:
             del self._waiting[key]
 
@@ -136,7 +144,9 @@ class Targets:
             # coins locked in other orders cannot be sold; if no coins are sellable, the refusal mentions these locks
             lots = min(-missing, position.sellable_lots) or -missing
             amount = pair.rules.exact_amount(lots)
-            order = target.entry.market_sell(pair, amount, target.max_slippage_pct, target.tag)
+            order = target.entry.market_sell(
+                pair, amount, target.max_slippage_pct, target.tag, reduces=target.lots == 0
+            )
         elif missing >= pair.rules.least_lots:
             cost = spend_for(pair, missing, self._markets.of(pair))
             available = self._portfolio.balance(name, pair.quote).available_units

@@ -329,9 +329,9 @@ class Strategy:
 
     def close(self, pair: Pair | str, *, max_slippage_pct: float = 1, tag: str = "close") -> Order:
         """Sell the entire sellable position immediately, including coins that were handed over. Coins locked in open
-        orders cannot be sold, so cancel these orders first.
+        orders cannot be sold, so cancel these orders first. An `order_target` in this pair that still waits is dropped.
         """
-        return self._context.orders.close(self._context.pair(pair), max_slippage_pct, tag)
+        return self._context.close(pair, max_slippage_pct, tag)
 
     def order_target(
         self, pair: Pair | str, amount: Number, *, max_slippage_pct: float = 1, tag: str = ""
@@ -341,8 +341,8 @@ class Strategy:
 
         Returns the order, or None if there is nothing to do. A purchase that needs the proceeds of a sale by the same
         strategy waits until that sale is final, and then spends the available money; the call also returns None in this
-        case. A new target replaces a waiting one. If an order is filled only in part, call this method again for the
-        rest.
+        case. A new target replaces a waiting one; `close` and `cancel_all` drop it. If an order is filled only in part,
+        call this method again for the rest.
         """
         return self._context.order_target(pair, amount, max_slippage_pct, tag)
 
@@ -361,7 +361,7 @@ class Strategy:
 
         Weights and ``tolerance`` are fractions: 0.25 is 25 %. A position is left alone while its share of the total is
         within ``tolerance`` of its weight. Sales are sent first, and purchases spend the proceeds once available. The
-        pairs must share one quote currency.
+        pairs must share one quote currency. All earlier targets in these pairs are replaced, those that wait included.
         """
         self._context.rebalance(weights, tolerance, max_slippage_pct, tag)
 
@@ -370,8 +370,8 @@ class Strategy:
         self._context.orders.cancel(order)
 
     def cancel_all(self, pair: Pair | str | None = None) -> None:
-        """Cancel your own open orders, in one pair or in all pairs."""
-        self._context.orders.cancel_all(None if pair is None else self._context.pair(pair))
+        """Cancel your own open orders, in one pair or in all pairs. Targets that wait for proceeds are dropped."""
+        self._context.cancel_all(pair)
 
     def replace(self, order: Order, *, price: Number | None = None, amount: Number | None = None) -> Order:
         """Cancel an order and place another one instead; ``amount`` is the amount that should remain.
@@ -397,6 +397,9 @@ class Strategy:
         Orders with this pair and ``tag`` within ``tolerance_bps`` of a stated price are kept, and the others are
         cancelled. Once the cancelled orders are final, missing orders are placed. You may call this method on every
         event.
+
+        **A quote stays in force until it is stated anew**: a level that fills is placed again at once, as often as it
+        fills and the money lasts. If a level may fill once only, state the quote without it in `on_fill`.
         """
         self._context.quote(pair, bids, asks, post_only, tolerance_bps, tag)
 

@@ -154,6 +154,18 @@ class Context:
             rooms.markets.check_priced(known)
         rooms.quoter.want(self.record, self.orders, known, bids, asks, post_only, tolerance_bps, tag)
 
+    def close(self, pair: Pair | str, max_slippage_pct: float, tag: str) -> Order:
+        """Sell a position, and forget a target for it that waits."""
+        known = self.pair(pair)
+        self._rooms.targets.forget(self.record, known)
+        return self.orders.close(known, max_slippage_pct, tag)
+
+    def cancel_all(self, pair: Pair | str | None) -> None:
+        """Cancel this strategy's open orders, and forget its targets that wait."""
+        known = None if pair is None else self.pair(pair)
+        self._rooms.targets.forget(self.record, known)
+        self.orders.cancel_all(known)
+
     def order_target(self, pair: Pair | str, amount: Number, max_slippage_pct: float, tag: str) -> Order | None:
         """Set one target position."""
         return self._rooms.targets.want(self.record, self.orders, self.pair(pair), amount, max_slippage_pct, tag)

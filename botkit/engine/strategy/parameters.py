@@ -50,6 +50,17 @@ def check_parameters(cls: type, given: Mapping[str, Any], pairs: Mapping[str, Pa
     return values
 
 
+def pairs_of(parameters: Mapping[str, Any]) -> list[Pair]:
+    """Return the pairs among a strategy's parameters, in declaration order."""
+    found: list[Pair] = []
+    for value in parameters.values():
+        if isinstance(value, Pair):
+            found.append(value)
+        elif isinstance(value, (list, tuple)):
+            found += [item for item in value if isinstance(item, Pair)]
+    return found
+
+
 def current_parameters(strategy: object) -> dict[str, Any]:
     """Return the current values of a strategy's parameters."""
     return {name: getattr(strategy, name, None) for name in parameters_of(type(strategy))}

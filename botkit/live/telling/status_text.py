@@ -11,7 +11,7 @@ from botkit.live.journal import Journal
 from botkit.live.latch import halts_of
 from botkit.live.state_folder import StateFolder
 from botkit.live.telling.summary import standstill_of, stopped_lines, summary_lines
-from botkit.model.clock import Nanos, format_time
+from botkit.model.clock import NS_PER_S, Nanos, format_time
 from botkit.model.figures import money_figure, separated
 from botkit.model.reasons import grouped
 
@@ -20,6 +20,8 @@ _ZONE = "Asia/Taipei"
 #: if more commits than this are not yet in SQLite, the journal is reported as behind; commits are normally copied
 #: several times a second
 _WAITING_TOLD = 100
+#: a running bot writes its status every second; figures that are this old are said to be old
+_BEHIND_S = 10
 #: number of reasons to show for each strategy, most frequent first
 _REASONS_SHOWN = 20
 
@@ -30,7 +32,19 @@ def status_of(folder: StateFolder) -> dict[str, Any]:
     found = folder.read_status() or {}
     found.update(running=holder is not None, pid=holder, folder=str(folder.path), mode=folder.path.parent.name)
     found["halt"] = None if halt is None else {"kind": halt.kind, "reason": halt.reason}
+    found["behind_s"] = _behind_s(folder, found.get("beat")) if found["running"] else None
     return found
+
+
+def _behind_s(folder: StateFolder, written: object) -> int | None:
+    """Return the seconds since a running bot could last write its status, or None if it is up to date. A heartbeat
+    needs no space, so the two part on a full disk.
+    """
+    beat = folder.heartbeat()
+    if beat is None or not isinstance(written, int) or not written:
+        return None
+    behind = (beat - written) // NS_PER_S
+    return behind if behind >= _BEHIND_S else None
 
 
 def stopped_of(found: dict[str, Any]) -> list[str]:
@@ -63,6 +77,11 @@ def status_lines(folder: StateFolder, found: dict[str, Any] | None = None) -> li
     lines = [*stopped_of(found), f"{_standing(found)}; mode {found['mode']}"]
     if halt is not None:
         lines.append(f"HALTED ({halt['kind']}): {halt['reason']}; `botkit resume` lifts it")
+    if found["behind_s"] is not None:
+        lines.append(
+            f"these figures are {found['behind_s']} s old: the bot runs, but cannot write its files, and sends no new "
+            f"orders while its journal is among them. Is the disk full?"
+        )
     return lines + _figures(found)
 
 

@@ -62,6 +62,11 @@ def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
             for position in money.positions(strategy.name)
         },
         "owned": {name: _amounts(money.holdings(name)) for name in view.names()},
+        "departed": {
+            ", ".join(owner.strategies): amounts
+            for owner in money.ownership().owners
+            if (amounts := _amounts(owner.units)) and not set(owner.strategies) & set(view.names())
+        },
         "unassigned": _amounts(money.unassigned),
         "strategies": {
             strategy.name: {
@@ -152,6 +157,12 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
                 f"  bars of {name}: {bars['different']} of {bars['checked']} differ from the exchange's candles"
             )
     lines += [f"  holds {text}" for text in _held(summary["positions"])]
+    for name, amounts in summary.get("departed", {}).items():
+        owned = ", ".join(f"{separated(amount)} {currency}" for currency, amount in amounts.items())
+        lines.append(
+            f"  {name}, not in the configuration any more, still owns {owned}: they count in equity and today, not in "
+            f"what the other strategies made in all; `botkit capital take CONFIG {name} ...` takes them back"
+        )
     lines += [f"  still open: {text}" for text in summary["open"]]
     if "error" in summary:
         lines.append(f"  failed: {summary['error']}")

@@ -39,6 +39,8 @@ STUDIES_MOST = 4
 TRIES = 3
 _CONNECT_S = 10.0
 _LOOK_S = 1.0
+#: the longest wait for the result of a finished trial, some kilobytes, which only its worker has
+_FETCH_S = 10.0
 
 
 class ClusterRecipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,8 +151,15 @@ class Cluster:
         for future in ended:
             job = running.pop(future)
             if future.status == "finished":
+                try:
+                    evaluation = future.result(timeout=_FETCH_S)
+                except TimeoutError:
+                    # its worker was lost between the end of the trial and now, and the result with it; the scheduler
+                    # would compute it again, but perhaps only on that worker
+                    future.cancel()
+                    continue
                 del left[job.number]
-                done(job, future.result())
+                done(job, evaluation)
             elif future.status == "error":
                 self._failures[job.number] = self._failures.get(job.number, 0) + 1
                 if self._failures[job.number] >= TRIES:
@@ -187,17 +196,29 @@ class Cluster:
             }
         for worker, future in judging.items():
             try:
-                reason = future.result()
+                reason = self._judged(worker, future)
             except Exception as error:  # any exception on an unknown machine is a reason not to use that machine
                 if worker not in self._alive():
                     continue
                 reason = f"{type(error).__name__}: {error}"
+            if reason is None:
+                continue
             if reason:
                 self._refused[worker] = reason
                 self._tell(f"worker {worker} is not used: {reason}")
             else:
                 self._approved.add(worker)
         return sorted(self._approved)
+
+    def _judged(self, worker: str, future: Any) -> str | None:
+        """Return why a worker must not be used, "" if it may be, or None if it was lost before it had answered."""
+        while True:
+            try:
+                return str(future.result(timeout=_LOOK_S))
+            except TimeoutError:
+                if worker not in self._alive():  # the check may run nowhere else, so it would wait forever
+                    future.cancel()
+                    return None
 
     def _run_here(self, job: TrialRun) -> tuple[TrialRun, str]:
         evaluation = self._here()(job)

@@ -29,7 +29,13 @@ __all__ = ["SEARCHES", "SearchFolder", "newest_search", "next_search", "write_wh
 SEARCHES = "searches"
 DEFINITION, TRIALS, BEST = "study.json", "trials.jsonl", "best.yaml"
 PAGE = "search.html"
-_FORMAT = 1
+_FORMAT = 2
+#: what a hash in the definition stands for
+_HASHED = {
+    "code": "the strategies' code has changed",
+    "config": "the configuration has changed",
+    "data": "the recorded data has changed",
+}
 
 
 class SearchFolder:
@@ -106,11 +112,16 @@ class SearchFolder:
             raise ConfigError(f"{path}: this does not describe a search; omit --continue to start a new one")
         same = json.loads(json.dumps(self._definition))
         for key in {**found, **same}:
-            if found.get(key) != same.get(key):
+            if found.get(key) == same.get(key):
+                continue
+            if key in _HASHED and found.get("format") == _FORMAT:
                 raise ConfigError(
-                    f"{path}: that search had {key} = {json.dumps(found.get(key))}, this one has "
-                    f"{json.dumps(same.get(key))}; restore the old value, or omit --continue to start a new search"
+                    f"{path}: {_HASHED[key]} since that search; restore it, or omit --continue to start a new search"
                 )
+            raise ConfigError(
+                f"{path}: that search had {key} = {json.dumps(found.get(key))}, this one has "
+                f"{json.dumps(same.get(key))}; restore the old value, or omit --continue to start a new search"
+            )
 
     def _read(self) -> dict[tuple[int, float], Evaluation]:
         path = self.path / TRIALS

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from botkit.config.load import with_parameters
 from botkit.config.show import resolved_yaml
-from botkit.model.clock import Nanos
 from botkit.project.project import Project
 from botkit.report.study import render_study
 from botkit.research.bench import Bench
 from botkit.research.search.asked import Asked, SearchSettings, asked
 from botkit.research.search.cluster import Cluster
+from botkit.research.search.definition import definition_of
 from botkit.research.search.folder import SEARCHES, SearchFolder, newest_search, next_search
 from botkit.research.search.interrupts import Interrupts
 from botkit.research.search.noting import NotedLooks
@@ -25,9 +24,8 @@ from botkit.research.search.page import search_page
 from botkit.research.search.pool import InProcess, ProcessPool
 from botkit.research.search.result import Progress, SearchResult
 from botkit.research.search.runners import make_runner
-from botkit.research.search.study import BATCH, Evaluation, Study, Trial, TrialRun, explain_no_value, ranked
+from botkit.research.search.study import Evaluation, Study, Trial, TrialRun, explain_no_value, ranked
 from botkit.research.search.worker import BenchRecipe, bench_of, by_strategy, evaluator, span_of
-from botkit.version import __version__
 
 __all__ = ["search", "search_here"]
 
@@ -75,7 +73,7 @@ def _search(
 ) -> SearchResult:
     span = span_of(bench)
     looks = NotedLooks(bench.project, *span, is_synthetic=bench.feed.synthetic, fixed=wanted.fixed, command="optimize")
-    definition = _definition(settings, wanted, looks, span)
+    definition = definition_of(settings, wanted, looks, bench.feed, span)
     tally = _Tally(wanted, progress)
     with Interrupts() as interrupts, ExitStack() as stack:
         with interrupts.at_once():
@@ -106,28 +104,6 @@ def _search(
             result = _written(bench, settings, wanted.objective, tally.ended, looks, folder)
     # a Ctrl-C pressed after the last trial has completed counts as well
     return msgspec.structs.replace(result, was_interrupted=was_interrupted or interrupts.came)
-
-
-def _definition(
-    settings: SearchSettings, wanted: Asked, looks: NotedLooks, span: tuple[Nanos, Nanos]
-) -> dict[str, Any]:
-    """Return everything that determines the trials. Only a search with the same definition can be continued."""
-    start, end = span
-    return {
-        "botkit": __version__,
-        "code": looks.code,
-        "config": looks.config,
-        "seed": wanted.seed,
-        "params": list(settings.params),
-        "where": settings.where,
-        "objective": settings.objective,
-        "sampler": settings.sampler,
-        "batch": BATCH,
-        "min_trades": settings.min_trades,
-        "prune": settings.prune,
-        "start_ns": start,
-        "end_ns": end,
-    }
 
 
 class _Tally:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -110,6 +111,40 @@ def test_a_cluster_finds_the_same_result_as_one_core_even_if_a_worker_is_killed(
         monkeypatch.setattr(clusters.Cluster, "run", killing)
         two = optimize(capsys, crossing, "--cluster", scheduler)
         assert started[0].wait(PATIENCE_S) == -signal.SIGKILL
+    assert two["trials"] == one["trials"]
+
+
+def test_a_result_that_is_lost_with_its_worker_is_computed_again(
+    crossing: Path, scheduler: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = optimize(capsys, crossing, "--jobs", "1")
+    monkeypatch.setattr(clusters, "_FETCH_S", 2.0)
+    lost: list[str] = []
+    real = clusters.Cluster._collect
+
+    def collect(self: clusters.Cluster, running: Any, left: Any, done: Any) -> None:
+        distributed, client = self._distributed, self._client
+
+        def kill_after(futures: Any, **options: Any) -> Any:
+            found = distributed.wait(futures, **options)
+            if len(left) < 14 and not lost:
+                future = next(iter(found.done))
+                (worker,) = client.who_has([future])[future.key]
+                lost.append(worker)
+                os.kill(client.run(os.getpid, workers=[worker])[worker], signal.SIGKILL)
+                wait_for(lambda: worker not in self._alive())
+            return found
+
+        self._distributed = SimpleNamespace(wait=kill_after)
+        try:
+            real(self, running, left, done)
+        finally:
+            self._distributed = distributed
+
+    monkeypatch.setattr(clusters.Cluster, "_collect", collect)
+    with workers(scheduler, 2):
+        two = optimize(capsys, crossing, "--cluster", scheduler)
+    assert lost
     assert two["trials"] == one["trials"]
 
 

@@ -124,6 +124,32 @@ def test_a_search_cannot_be_continued_with_different_settings(
     assert len(more["trials"]) == 4
 
 
+def test_a_search_cannot_be_continued_once_a_fixed_parameter_has_changed(
+    crossing: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    only_fast = ["--param", "s.fast=3:9:2", *(word for word in ASKED if word != "--param" and "s." not in word)]
+    optimize(capsys, crossing, *only_fast, "--jobs", "1", "--trials", "2")
+    text = crossing.read_text()
+    crossing.write_text(text.replace("pair: btc_usdt}", "pair: btc_usdt, slow: 60}"))
+    assert crossing.read_text() != text
+    assert main(["optimize", str(crossing), *only_fast, "--continue", "--jobs", "1"]) == 2
+    assert 'that search had s.slow = "20", this one has "60"' in capsys.readouterr().err
+
+
+def test_a_search_cannot_be_continued_on_other_data(
+    tmp_path: Path, crossing: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "2")
+    candles = tmp_path / "candles.csv"
+    rows = candles.read_text()
+    assert rows.count("\n") > 100
+    candles.write_text(rows[:-2] + ("1\n" if rows[-2] != "1" else "2\n"))  # the last row's volume
+    assert main(["optimize", str(crossing), *ASKED, "--continue", "--jobs", "1"]) == 2
+    assert "the recorded data has changed since that search; restore it" in capsys.readouterr().err
+    candles.write_text(rows)
+    assert len(optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "3", "--continue")["trials"]) == 3
+
+
 def test_a_trial_whose_output_line_was_truncated_is_run_again(
     crossing: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,35 @@
+"""Finds what strategies still hold, or have resting, in pairs that they no longer trade because their parameters have
+changed since the last run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from botkit.engine.strategy.parameters import pairs_of
+from botkit.engine.view import EngineView
+from botkit.model.counts import counted
+from botkit.model.money import format_units
+
+
+def abandoned(view: EngineView) -> list[str]:
+    """Return a sentence for each strategy and pair in which it holds coins or has open orders, although neither its
+    parameters nor any subscription name the pair.
+    """
+    subscribed = {market.pair for market in view.markets() if market.resolutions or market.is_listened_to}
+    sentences = []
+    for strategy in view.strategies():
+        used = {*subscribed, *pairs_of(strategy.parameters)}
+        orders = Counter(order.pair for order in view.open_orders() if order.strategy == strategy.name)
+        held = {position.pair: position for position in view.money.positions(strategy.name) if not position.is_flat}
+        for pair in dict.fromkeys([*held, *orders]):
+            if pair in used:
+                continue
+            parts = [f"holds {format_units(held[pair].amount_units)} {pair.base}"] if pair in held else []
+            parts += [f"has {counted(orders[pair], 'open order')}"] if orders[pair] else []
+            sentences.append(
+                f"{strategy.name} {' and '.join(parts)} in {pair}, but neither its parameters nor its subscriptions "
+                f"name that pair any more, so perhaps nothing manages them: put the pair back, or cancel and sell at "
+                f"the exchange"
+            )
+    return sentences
