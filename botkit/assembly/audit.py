@@ -5,13 +5,14 @@ from __future__ import annotations
 import bisect
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from botkit.assembly.fee_worth import RecordedFeeWorth
 from botkit.assembly.kernel import ACCOUNT
 from botkit.backtesting.audit import (
     Execution,
@@ -32,9 +33,11 @@ from botkit.model.compared_fills import AuditFigures, FillPair
 from botkit.model.events import OrderBook, OrderReport, Trade
 from botkit.model.inputs import AccountEvents, Input
 from botkit.model.latency import STEPS, MeasuredLatencies
+from botkit.model.money import format_units
 from botkit.model.order_spec import Condition, OrderSpec, OrderType, Side
 from botkit.model.orders import FINAL_STATES, RESTING_STATES, OrderState
 from botkit.model.pairs import Pair
+from botkit.project.fee_coin import fee_pairs
 from botkit.project.project import Project
 from botkit.project.recipe import recorded_project
 from botkit.sim.account_setup import AccountSetup
@@ -257,23 +260,32 @@ def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = Non
     def simulation(latency: LatencyConfig, moments: list[Moment]) -> Resimulation:
         return _simulation(project, moments, session, latency)
 
+    is_discounted = project.fee_model(project.config.backtest.fees, "backtest.fees").uses_discount
+    # an exchange that converts fees needs the prices for that; otherwise they are not even read
+    valuing = {str(pair): pair for pair in project.valuation_pairs()} | fee_pairs(project)
+    for_fees = valuing if is_discounted else {}
+    pays_in_coin = is_discounted or any(one.fee_currency == project.facts.discount_currency for one in real)
+    fee_worth = RecordedFeeWorth(project.priced_pairs() | valuing if pays_in_coin else {})
     configured = simulation(project.config.backtest.latency, session.moments(start))
     again = None if measured is None else simulation(LatencyConfig(from_=run), session.moments(start))
     arrivals = _Arrivals()
     simulations = [configured] if again is None else [configured, again]
     # a recording is decoded once for all that can be done side by side, and the arrivals are needed for the rest
-    _simulate(project, header, run, session, start, simulations, arrivals)
-    pairs = pair_fills(orders, real, configured.executions, configured.last)
-    if real and not configured.last:
+    _simulate(project, header, run, session, start, simulations, for_fees.values(), (arrivals.take, fee_worth.take))
+    pairs = pair_fills(orders, real, configured.executions, configured.last, fee_worth.worth)
+    notes += _unvalued(orders, real, fee_worth)
+    if real and not any(pair in configured.last for pair in _traded(session)):
         raise ReplayError(
             f"{run} recorded neither books nor trades for the pairs it traded, so there is nothing to compare"
         )
     second = None
     if again is not None:
-        second = figures_of(pair_fills(orders, real, again.executions, again.last), len(real), len(again.executions))
+        compared = pair_fills(orders, real, again.executions, again.last, fee_worth.worth)
+        second = figures_of(compared, len(real), len(again.executions))
     at_once = LatencyConfig(order_ms=Decimal(0), answer_ms=Decimal(0), feed_ms=Decimal(0))
     third = simulation(at_once, session.moments(start, arrivals.found()))
-    _simulate(project, header, run, session, start, [third])
+    _simulate(project, header, run, session, start, [third], for_fees.values())
+    at_real_times = pair_fills(orders, real, third.executions, third.last, fee_worth.worth)
     report = AuditReport(
         run=str(run),
         bot=project.config.name,
@@ -285,7 +297,7 @@ def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = Non
         orders=len(orders.keys() - session.refused),
         configured=figures_of(pairs, len(real), len(configured.executions)),
         measured=second,
-        exact=figures_of(pair_fills(orders, real, third.executions, third.last), len(real), len(third.executions)),
+        exact=figures_of(at_real_times, len(real), len(third.executions)),
         pairs=pairs,
         proposals=_proposals(run, measured, shortfall(orders, real, configured.mids)),
         notes=notes,
@@ -359,6 +371,21 @@ def _traded(session: RecordedOrders) -> set[Pair]:
     return {order.pair for order in session.orders.values()}
 
 
+def _unvalued(orders: Mapping[int, OrderSpec], real: Sequence[Execution], fee_worth: RecordedFeeWorth) -> list[str]:
+    """Return a sentence about real fees that cannot be compared, if there are any."""
+    units: dict[str, int] = {}
+    for one in real:
+        pair, currency = orders[one.client_id].pair, one.fee_currency
+        is_known = currency in (pair.base, pair.quote) or not one.fee_units
+        if not is_known and fee_worth.worth(one.fee_units, currency, pair.quote, one.time) is None:
+            units[currency] = units.get(currency, 0) + one.fee_units
+    return [
+        f"fees of {format_units(amount)} {currency.upper()} are in no figure, as the session recorded no price of "
+        f"{currency.upper()}: those fills are compared before fees, on both sides"
+        for currency, amount in units.items()
+    ]
+
+
 def _simulation(
     project: Project, moments: Sequence[Moment], session: RecordedOrders, latency: LatencyConfig
 ) -> Resimulation:
@@ -390,15 +417,18 @@ def _simulate(
     session: RecordedOrders,
     start: Nanos,
     simulations: Sequence[Resimulation],
-    arrivals: _Arrivals | None = None,
+    for_fees: Iterable[Pair],
+    takers: Sequence[Callable[[Nanos, Input | None], None]] = (),
 ) -> None:
-    """Let simulations run over the recorded market, side by side, and ``arrivals`` take every input."""
-    traded = _traded(session)
+    """Let simulations run over the recorded market, side by side, and ``takers`` take every input. ``for_fees`` are the
+    pairs by which the exchange converts fees.
+    """
+    traded = _traded(session) | set(for_fees)
     # on paper, the bot's own orders do not appear in the market data
     shows_own = header.mode != "paper"
     for now, given in RecordedInputs(run, project.pairs):
-        if arrivals is not None:
-            arrivals.take(now, given)
+        for take in takers:
+            take(now, given)
         if now < start - _LEAD_NS or not isinstance(given, (OrderBook, Trade)) or given.pair not in traded:
             continue
         for found in simulations:

@@ -8,6 +8,7 @@ from functools import partial
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.engine.market.blocks import SharedBlocks
+from botkit.engine.money.fee_coin import FeeCoin
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.router.leased import LeasedPools
 from botkit.engine.router.router import Router
@@ -34,13 +35,14 @@ def make_engine(
     draws_indicators: bool = False,
     leased: LeasedPools | None = None,
     shared_blocks: SharedBlocks | None = None,
+    fee_coin: FeeCoin | None = None,
 ) -> Engine:
-    """Return the bot's engine, not yet started. ``pairs`` are the pairs that have prices in this run. Every driver uses
-    this wiring.
+    """Return the bot's engine, not yet started. ``pairs`` are the pairs that have prices in this run. ``fee_coin`` gets
+    its prices once a fee is paid in it, in a run that can follow more pairs. Every driver uses this wiring.
     """
     config = project.config
     specs = project.specs()
-    portfolio = make_portfolio(project, pairs, specs)
+    portfolio = make_portfolio(project, pairs, specs, fee_coin)
     try:
         bot_rules, strategy_rules = project.bot_rules()
         risk = RiskDesk(bot_rules, strategy_rules, portfolio, partial(day_start, zone=config.zone))

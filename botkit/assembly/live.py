@@ -28,6 +28,7 @@ from botkit.model.adapter import Adapter
 from botkit.model.limits import PAIRS_ENDPOINT
 from botkit.model.pairs import Pair
 from botkit.project.connect import connect, market_key
+from botkit.project.fee_coin import fee_pairs
 from botkit.project.project import Project
 from botkit.project.several import LimitsAgreement, check_one_account
 
@@ -185,11 +186,12 @@ class _Bots:
         await self._refresh_pairs(project, address)
         config, section = project.config, project.config.emulator
         clock = self._clock(project, address)
+        fees = project.fee_model(*config.simulated_fees)
         kernel = make_kernel(
             project,
-            pairs=project.priced_pairs(),
+            pairs=project.priced_pairs() | fee_pairs(project, fees),
             balances=paper_balances(config, project.currency),
-            fees=project.fee_model(*config.simulated_fees),
+            fees=fees,
             latency=project.latency_model(config.backtest.latency, "backtest.latency", config.seed),
             queue=project.queue_model(section.fills, "emulator.fills"),
             slippage=section.slippage,

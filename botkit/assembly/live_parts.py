@@ -19,6 +19,7 @@ from botkit.live.state_folder import StateFolder
 from botkit.model.adapter import Adapter
 from botkit.model.clock import NS_PER_DAY, NS_PER_S, Nanos
 from botkit.model.extension import FeeModel, no_discount
+from botkit.project.fee_coin import fee_coin_of, fee_pairs
 from botkit.project.project import Project
 from botkit.project.recipe import recipe_of
 
@@ -93,7 +94,7 @@ def make_parts(
             speed=clock.speed,
             latest_accept_ns=latest_accept_ns,
             fees=fees,
-            pairs=project.priced_pairs().values(),
+            pairs=(project.priced_pairs() | fee_pairs(project)).values(),
         ),
         engine=engine_maker(
             project, model, speed=clock.speed, latest_accept_ns=latest_accept_ns, catches_interrupts=True
@@ -110,11 +111,17 @@ def engine_maker(
     latest_accept_ns: Nanos,
     catches_interrupts: bool = False,
     draws_indicators: bool = False,
+    recorded: Collection[str] | None = None,
 ) -> Callable[[DecisionLog, int, LeasedPools | None], Engine]:
     """Return a function that builds the engine for a running bot or a replayed run. With ``draws_indicators``, the
     engine keeps indicator lines for the entire run, for a report. See `EngineSettings` for ``catches_interrupts``.
+    ``recorded`` are the pairs of a replayed run, which may be older than the valuation of fees.
     """
-    pairs = project.priced_pairs()
+    pairs, coin = project.priced_pairs(), fee_coin_of(project)
+    if recorded is not None and coin is not None and not set(coin.pairs) <= set(recorded):
+        coin = None
+    if coin is not None:
+        pairs |= fee_pairs(project, fees)
 
     def engine(decisions: DecisionLog, first_client_id: int, leased: LeasedPools | None) -> Engine:
         return make_engine(
@@ -130,6 +137,7 @@ def engine_maker(
             watch_speed=speed,
             catches_interrupts=catches_interrupts,
             draws_indicators=draws_indicators,
+            fee_coin=coin,
         )
 
     return engine

@@ -15,9 +15,12 @@ from botkit.config.money import check_reserve, opening_units, paper_balances
 from botkit.config.real_money import check_real_money
 from botkit.config.secrets import AccountKeys, SecretOptions, resolve_account, resolve_ledger
 from botkit.engine.decisions import DecisionLog
+from botkit.engine.money.valuation import Valuation
 from botkit.engine.outcome import Outcome
 from botkit.model.clock import NS_PER_S
+from botkit.model.extension import FeeModel
 from botkit.model.inputs import Begin, Restore
+from botkit.project.fee_coin import configured_fee_pairs, fee_coin_of
 from botkit.project.project import Project
 
 
@@ -44,25 +47,29 @@ def account_of_run(
 def check_settings(project: Project) -> None:
     """Check all settings that can be checked without knowing a mode. Raises ConfigError."""
     project.check_limits_of_run()
-    project.check_capital_of_run()
+    project.check_capital_of_run(configured_fee_pairs(project).values())
     project.check_money()
     project.check_choices()
     for index in range(len(project.config.notify)):
         check_notifier(project, index)
 
 
-def check_run(project: Project, mode: Mode | Literal["backtest"], *, environ: Mapping[str, str] = os.environ) -> None:
+def check_run(
+    project: Project, mode: Mode | Literal["backtest"], *, environ: Mapping[str, str] = os.environ
+) -> list[str]:
     """Check everything that a run in this mode would refuse before it connects, up to and including the strategies'
-    ``on_start``. Sends nothing. Raises BotkitError.
+    ``on_start``. Sends nothing. Returns warnings about fees that the run would charge or value differently. Raises
+    BotkitError.
     """
     if mode == "backtest":
         # imported here because a running bot, which shares this module's other checks, needs no backtest in memory
         from botkit.assembly.backtest import backtest_parts
+        from botkit.backtesting.cautions import cautions_of_fees
         from botkit.backtesting.session import Run
 
         parts = backtest_parts(project)
-        Run(parts, parts.reading, DecisionLog(), lambda level, text, now: None)
-        return
+        run = Run(parts, parts.reading, DecisionLog(), lambda level, text, now: None)
+        return [caution.text for caution in cautions_of_fees(run.plan, parts)]
     notify_channels(project, SecretOptions(project.loaded, environ))
     address = chosen_address(project.config, None, None)
     account_of_run(project, mode, address, environ)
@@ -70,17 +77,31 @@ def check_run(project: Project, mode: Mode | Literal["backtest"], *, environ: Ma
         from botkit.assembly.embedded import embedded_emulator
 
         embedded_emulator([project], None)
-    _start_strategies(project, mode)
+    fees = project.fee_model(
+        *((project.config.live.fees, "live.fees") if mode == "live" else project.config.simulated_fees)
+    )
+    _start_strategies(project, mode, fees)
+    return _unvalued_fees(project)
 
 
-def _start_strategies(project: Project, mode: Mode) -> None:
+def _unvalued_fees(project: Project) -> list[str]:
+    """Return a warning if no pairs value the exchange's coin, so that fees in it would be in no figure."""
+    coin = project.facts.discount_currency
+    is_traded = Valuation(project.priced_pairs()).find_path(coin, project.currency) is not None
+    if not coin or is_traded or fee_coin_of(project) is not None:
+        return []
+    return [
+        f"fees in {coin.upper()} would be in no profit, equity or loss limit, as no pairs of the exchange value "
+        f"{coin.upper()} in {project.currency.upper()}"
+    ]
+
+
+def _start_strategies(project: Project, mode: Mode, fees: FeeModel) -> None:
     config = project.config
-    live = mode == "live"
-    fees, where = (config.live.fees, "live.fees") if live else config.simulated_fees
-    section: Any = config.live if live else config.emulator
+    section: Any = config.live if mode == "live" else config.emulator
     engine = engine_maker(
         project,
-        project.fee_model(fees, where),
+        fees,
         speed=1.0,
         latest_accept_ns=int(section.latest_accept_s * NS_PER_S),
     )(DecisionLog(), 1, None)

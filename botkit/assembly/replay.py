@@ -30,7 +30,13 @@ def replay_run(run: Path, config: Path | None = None, *, playback: Path | None =
     leased = None if pools is None else replayed_pools(project.facts.limits, pools)
     section = "live.fees" if header["mode"] == "live" else project.config.simulated_fees[1]
     fees = project.fee_model(recorded_fees(header), section)
-    make = engine_maker(project, fees, speed=header["speed"], latest_accept_ns=header["latest_accept_ns"])
+    make = engine_maker(
+        project,
+        fees,
+        speed=header["speed"],
+        latest_accept_ns=header["latest_accept_ns"],
+        recorded=header["pairs"],
+    )
     lines: list[str] = []
     decisions = DecisionLog(lambda block: lines.extend(block.decode().splitlines()))
     engine = make(decisions, header["first_client_id"], leased)

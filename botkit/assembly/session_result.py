@@ -38,6 +38,7 @@ from botkit.live.limits.recorded_slots import replayed_pools
 from botkit.live.replay import RecordedInputs, Replay, ReplayError, RunHeader, Verdict, read_header, verdict_on
 from botkit.live.run_files import DECISIONS
 from botkit.live.telling.lines import LINES, lines_in
+from botkit.live.telling.unvalued_fees import unvalued_fees_caution
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.columns import MarketColumns
 from botkit.model.events import Fill
@@ -58,6 +59,7 @@ from botkit.model.results import (
     RouterUse,
     StrategyRow,
 )
+from botkit.project.fee_coin import fee_coin_of
 from botkit.project.project import Project
 from botkit.project.recipe import recorded_fees
 from botkit.project.strategies import plain_parameters
@@ -95,7 +97,9 @@ def session_result(run: Path, config: Path | None = None) -> BacktestResult:
     end = max(orders.end, replayed.start, *(info.end for info in feed.streams)) + 1
     keys = tuple(info.key for info in feed.streams)
     plan = Plan({pair: "market" for pair, _, _ in keys}, keys, replayed.start, end)
-    recorder.slice_done(replayed.known)
+    if replayed.fee_coin:
+        recorder.leave_out_unpriced(replayed.fee_coin, replayed.priced)
+    recorder.slice_done(replayed.known())
     _record(recorder, feed, plan, orders)
     return _result(project, header, run, replayed, recorder, feed, plan, orders, notes)
 
@@ -192,13 +196,21 @@ class _Replayed:
 
     def __init__(self, project: Project, header: RunHeader, run: Path, recorded: set[str]) -> None:
         self._project = project
+        coin = fee_coin_of(project)
+        self.fee_coin = "" if coin is None else coin.currency
+        traded = project.priced_pairs()
+        #: the pairs that value fees, as long as the bot has no price of theirs
+        self._for_fees = [] if coin is None else list(coin.pairs)
         #: the pairs that have a price
-        self._priced = recorded | set(project.priced_pairs())
+        self._priced = recorded | set(traded) | set(map(str, self._for_fees))
+        self._traded = recorded - set(map(str, self._for_fees)) | set(traded)
+        #: the pairs of which a price is recorded, or was known to the bot
+        self.priced = set(recorded)
         self.recorder: ResultRecorder | None = None
         self.ownership: Ownership | None = None
         self.unassigned: dict[str, int] = {}
-        #: the prices known to the bot when trading started, from earlier candles or trades
-        self.known: list[MarketColumns] = []
+        self._known: list[MarketColumns] = []
+        self._first_prices: dict[Pair, float] = {}
         self.start: Nanos = 0
         self.inputs = 0
         #: the time at which the bot was asked to stop
@@ -221,6 +233,14 @@ class _Replayed:
         #: how the recording ends; None if the replay failed
         self.recording_end = replay.end if self.error is None else None
 
+    def known(self) -> list[MarketColumns]:
+        """Return the prices known to the bot when trading started, from earlier candles or trades, and the first prices
+        that valued fees, even those fees that were paid a moment before.
+        """
+        known = {columns.pair for columns in self._known}
+        first = self._first_prices.items()
+        return self._known + [one_trade(pair, self.start, price) for pair, price in first if pair not in known]
+
     @property
     def is_equal(self) -> bool:
         """True if the replay made the same decisions as the session."""
@@ -236,6 +256,7 @@ class _Replayed:
             speed=header.speed,
             latest_accept_ns=header.latest_accept_ns,
             draws_indicators=True,
+            recorded=header.pairs,
         )
         leased = None if header.shared is None else replayed_pools(project.facts.limits, header.shared)
         return make(decisions, header.first_client_id, leased)
@@ -251,17 +272,23 @@ class _Replayed:
             self.engine.view.lines(latest=1)  # the engine adds the indicators' last bars only when their lines are read
 
     def turned(self, now: Nanos) -> None:
-        """Start recording once trading is open."""
+        """Start recording once trading is open. Note the first prices that value fees: no trade need follow them."""
         view = self.engine.view
+        for pair in list(self._for_fees):
+            price = view.money.fees.price(pair)
+            if price is not None:
+                self._for_fees.remove(pair)
+                self._first_prices[pair] = price
+                self.priced.add(str(pair))
         if self.recorder is None and view.is_trading:
             self.start = now
             self.ownership = view.money.ownership()
             self.unassigned = {currency: units for currency, units in view.money.unassigned.items() if units}
-            self.known = [one_trade(market.pair, now, market.last) for market in view.markets() if market.last]
+            self._known = [one_trade(market.pair, now, market.last) for market in view.markets() if market.last]
             self.recorder = ResultRecorder(
                 view,
                 [pair for name, pair in self._project.pairs.items() if name in self._priced],
-                [market.pair for market in view.markets() if market.pair in self._priced],
+                [market.pair for market in view.markets() if market.pair in self._traded],
                 self._project.config.zone,
                 now,
                 candles_max=SESSION_CANDLES_MAX,
@@ -553,6 +580,9 @@ def _cautions(
                 False,
             )
         )
+    if recorder.unvalued_fees:
+        unvalued = {currency: format_units(units) for currency, units in recorder.unvalued_fees.items()}
+        found.append(Caution(unvalued_fees_caution(unvalued)))
     if orders.moved:
         moved = ", ".join(f"{name} {_signed(units)} {currency}" for (name, currency), units in orders.moved.items())
         text = f"capital was moved during the session ({moved}), which is neither profit nor loss: equity excludes it"

@@ -8,15 +8,20 @@ so on. Lots executed only in the real session are "missed"; lots executed only i
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 
 from botkit.model.clock import Nanos
 from botkit.model.compared_fills import AuditFigures, FillLeg, FillPair
+from botkit.model.money import UNIT
 from botkit.model.order_spec import OrderSpec
 
 _BPS = 10_000
+
+#: returns the value of a fee in a third currency: (units, its currency, the quote currency, the time); None if unknown
+FeeWorth: TypeAlias = Callable[[int, str, str, Nanos], float | None]
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,9 +41,10 @@ def pair_fills(
     real: Iterable[Execution],
     simulated: Iterable[Execution],
     last: Mapping[str, float],
+    fee_worth: FeeWorth = lambda units, currency, quote, time: None,
 ) -> list[FillPair]:
     """Match real executions with simulated ones, order by order, and sort the results by time. ``last`` maps each pair
-    to its last price.
+    to its last price. ``fee_worth`` values fees that were paid in a third currency.
     """
     by_order: dict[int, tuple[list[Execution], list[Execution]]] = {}
     for place, executions in enumerate((real, simulated)):
@@ -47,25 +53,31 @@ def pair_fills(
     found = [
         pair
         for client_id, (ours, theirs) in by_order.items()
-        for pair in _pairs_of(orders[client_id], ours, theirs, last)
+        for pair in _pairs_of(_Compared(orders[client_id], last, fee_worth), ours, theirs)
     ]
     return sorted(found, key=lambda pair: min(leg.time for leg in (pair.real, pair.simulated) if leg is not None))
 
 
-def _pairs_of(
-    order: OrderSpec, real: Sequence[Execution], simulated: Sequence[Execution], last: Mapping[str, float]
-) -> list[FillPair]:
+class _Compared(msgspec.Struct, frozen=True):
+    """An order, with what its executions are valued with."""
+
+    order: OrderSpec
+    last: Mapping[str, float]
+    fee_worth: FeeWorth
+
+
+def _pairs_of(order: _Compared, real: Sequence[Execution], simulated: Sequence[Execution]) -> list[FillPair]:
     found = []
     total = sum(one.lots for one in simulated)
     at = 0
     for one in real:
         covered = max(0, min(one.lots, total - at))
         if covered:
-            found.append(_pair(order, covered, [(one, covered)], _stretch(simulated, at, at + covered), last))
+            found.append(_pair(order, covered, [(one, covered)], _stretch(simulated, at, at + covered)))
         if covered < one.lots:
-            found.append(_pair(order, one.lots - covered, [(one, one.lots - covered)], [], last))
+            found.append(_pair(order, one.lots - covered, [(one, one.lots - covered)], []))
         at += one.lots
-    return found + [_pair(order, lots, [], [(one, lots)], last) for one, lots in _stretch(simulated, at, total)]
+    return found + [_pair(order, lots, [], [(one, lots)]) for one, lots in _stretch(simulated, at, total)]
 
 
 def _stretch(executions: Sequence[Execution], begin: int, end: int) -> list[tuple[Execution, int]]:
@@ -82,19 +94,22 @@ def _stretch(executions: Sequence[Execution], begin: int, end: int) -> list[tupl
 
 
 def _pair(
-    order: OrderSpec,
+    compared: _Compared,
     lots: int,
     real: Sequence[tuple[Execution, int]],
     simulated: Sequence[tuple[Execution, int]],
-    last: Mapping[str, float],
 ) -> FillPair:
-    ours, theirs = _leg(order, real), _leg(order, simulated)
+    order = compared.order
+    ours, theirs = _leg(compared, real), _leg(compared, simulated)
     amount = order.pair.rules.amount(lots)
     worth = {True: 0.0, False: 0.0}
+    # if one side's fee is unknown, the other's alone would look like a difference
+    has_fees = all(leg is None or leg.fee is not None for leg in (ours, theirs))
     for is_real, leg in ((True, ours), (False, theirs)):
         if leg is not None:
-            price = last.get(order.pair, leg.price)
-            worth[is_real] = order.side.sign * (price - leg.price) * amount - (leg.fee or 0.0)
+            price = compared.last.get(order.pair, leg.price)
+            fee = leg.fee if has_fees and leg.fee is not None else 0.0
+            worth[is_real] = order.side.sign * (price - leg.price) * amount - fee
     return FillPair(
         client_id=order.client_id,
         strategy=order.strategy,
@@ -109,13 +124,13 @@ def _pair(
     )
 
 
-def _leg(order: OrderSpec, parts: Sequence[tuple[Execution, int]]) -> FillLeg | None:
+def _leg(compared: _Compared, parts: Sequence[tuple[Execution, int]]) -> FillLeg | None:
     if not parts:
         return None
-    rules = order.pair.rules
+    rules = compared.order.pair.rules
     lots = sum(part for _, part in parts)
     price = sum(rules.price(one.price_ticks) * part for one, part in parts) / lots
-    fees = [_fee(order, one, part) for one, part in parts]
+    fees = [_fee(compared, one, part) for one, part in parts]
     known = [fee for fee in fees if fee is not None]
     return FillLeg(
         price=price,
@@ -125,12 +140,18 @@ def _leg(order: OrderSpec, parts: Sequence[tuple[Execution, int]]) -> FillLeg | 
     )
 
 
-def _fee(order: OrderSpec, one: Execution, lots: int) -> float | None:
-    """Return the fee for part of an execution in quote currency, or None if the fee was paid in a third currency."""
-    fee = one.fee_units / 10**8 * lots / one.lots
-    if one.fee_currency == order.pair.quote:
+def _fee(compared: _Compared, one: Execution, lots: int) -> float | None:
+    """Return the fee for part of an execution in quote currency, or None if it was paid in a third currency that
+    nothing values.
+    """
+    pair, share = compared.order.pair, lots / one.lots
+    fee = one.fee_units / UNIT * share
+    if not fee or one.fee_currency == pair.quote:
         return fee
-    return fee * order.pair.rules.price(one.price_ticks) if one.fee_currency == order.pair.base else None
+    if one.fee_currency == pair.base:
+        return fee * pair.rules.price(one.price_ticks)
+    worth = compared.fee_worth(one.fee_units, one.fee_currency, pair.quote, one.time)
+    return None if worth is None else worth * share
 
 
 def figures_of(pairs: Sequence[FillPair], real_fills: int, simulated_fills: int) -> AuditFigures:

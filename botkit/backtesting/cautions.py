@@ -33,17 +33,26 @@ def check_slippage(plan: Plan, parts: BacktestParts) -> None:
 
 def cautions(plan: Plan, parts: BacktestParts) -> list[Caution]:
     """List the properties of the configuration and the data that make a result look too good to be true."""
-    feed, fees, found = parts.feed, parts.fee_currencies, []
+    feed, found = parts.feed, []
     used = {(pair, kind) for pair, kind, _ in plan.keys}
     if any(entry["synthetic"] for entry in feed.describe() if (entry["pair"], entry["kind"]) in used):
         found.append(Caution(SYNTHETIC))
     if _without_books(plan) and not parts.slippage:
         found.append(Caution("slippage is zero: market orders fill at the recorded price, unlike in any real market"))
     found += [Caution(note, grave=False) for note in feed.notes()]
-    if parts.lacks_coin is not None:
-        found.append(Caution(parts.lacks_coin))
+    found += cautions_of_fees(plan, parts)
     if parts.sealed is not None:
         found.append(Caution(parts.sealed, grave=False))
+    if not parts.is_delayed:
+        found.append(Caution("latency is zero: orders arrive the moment they are placed"))
+    return found
+
+
+def cautions_of_fees(plan: Plan, parts: BacktestParts) -> list[Caution]:
+    """Return a caution if fees are charged at a higher rate than configured, for want of a coin or of prices."""
+    fees, found = parts.fee_currencies, []
+    if parts.lacks_coin is not None:
+        found.append(Caution(parts.lacks_coin))
     if fees is not None and fees.is_certain:
         priced = {pair for pair, _, _ in plan.keys}
         lacking = [name for name in fees.wanted(plan.sources, parts.pairs) if name not in priced]
@@ -61,8 +70,6 @@ def cautions(plan: Plan, parts: BacktestParts) -> list[Caution]:
                     f"{fees.volume} (rank: auto, bito: true) stay at the lower rank's full rate"
                 )
             )
-    if not parts.is_delayed:
-        found.append(Caution("latency is zero: orders arrive the moment they are placed"))
     return found
 
 

@@ -7,7 +7,7 @@ the running peak, the deepest drawdowns, one close per day, and a sampled curve.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, time, timedelta, tzinfo
 from typing import TypeAlias
 
@@ -61,6 +61,7 @@ class EquityCurve:
         self._opening_units = {c: u for c, u in opening.items() if u}
         self._held = dict(self._opening_units)
         self._paths: dict[str, Path] = {}
+        self._left_out: set[str] = set()
         for held in self._held:
             self._path(held)
         self._last_price: dict[str, float] = dict(first_prices or {})
@@ -96,6 +97,22 @@ class EquityCurve:
         if begin is not None and set(self._opening_units) == {currency}:
             # cash alone needs no price, so if a run starts with only cash, its equity curve starts on the first day
             self._set_opening(begin, self._opening_units[currency] / UNIT)
+
+    def values(self, currency: str) -> bool:
+        """Return True if a currency can be valued through the run's pairs."""
+        if currency in self._left_out:
+            return False
+        return currency == self._currency or self._valuation.find_path(currency, self._currency) is not None
+
+    def is_priced(self, currency: str, names: Collection[str]) -> bool:
+        """Return True if a currency can be valued, given the names of the pairs that have prices."""
+        return self.values(currency) and all(name in names for name, _ in self._path(currency))
+
+    def leave_out(self, currency: str) -> None:
+        """Count a currency for nothing, because it has no price. Call this before the first slice."""
+        self._left_out.add(currency)
+        self._held.pop(currency, None)
+        self._opening_units.pop(currency, None)
 
     # -- input ------------------------------------------------------------------------------------------------------
 

@@ -57,17 +57,22 @@ from botkit.model.row_columns import column_blocks, row_values
 
 
 def fill_rows(fills: Sequence[Fill], curve: EquityCurve) -> list[FillRow]:
-    """Return the fills within the latest slice of ``curve``, valued at the time of each fill."""
+    """Return the fills within the latest slice of ``curve``, valued at the time of each fill. A fee that ``curve``
+    leaves out has the value 0.
+    """
     if not fills:
         return []
     times = [fill.time for fill in fills]
-    currencies = {fill.pair.quote for fill in fills} | {fill.fee_currency for fill in fills if fill.fee_units}
+    paid_in = {fill.fee_currency for fill in fills if fill.fee_units}
+    paid_in = {currency for currency in paid_in if curve.values(currency)}
+    currencies = {fill.pair.quote for fill in fills} | paid_in
     rates = {currency: curve.value_at(currency, times).tolist() for currency in sorted(currencies)}
     make = FillRow.of
     rows = []
     for i, fill in enumerate(fills):
         value = fill.value_units / UNIT * rates[fill.pair.quote][i]
-        fee = fill.fee_units / UNIT * rates[fill.fee_currency][i] if fill.fee_units else 0.0
+        is_valued = fill.fee_units and fill.fee_currency in paid_in
+        fee = fill.fee_units / UNIT * rates[fill.fee_currency][i] if is_valued else 0.0
         rows.append(make(fill, value, fee))
     return rows
 

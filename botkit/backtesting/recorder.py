@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import tzinfo
 from itertools import pairwise
 
@@ -14,6 +14,7 @@ from botkit.backtesting.equity import EquityCurve
 from botkit.backtesting.metrics import fill_rows
 from botkit.backtesting.packed_rows import FILLS, ORDERS, PackedRows
 from botkit.backtesting.withheld import taken_in
+from botkit.engine.money.valuation import Valuation
 from botkit.engine.outcome import Outcome
 from botkit.engine.outcome_parts import Withheld
 from botkit.engine.view import EngineView
@@ -54,7 +55,19 @@ class ResultRecorder:
         self.rows = 0
         self._new: list[tuple[Nanos, Fill]] = []
         # coins that are not assigned to any strategy are excluded, because they cannot generate a profit or a loss
-        self.opening = owned = dict(view.money.holdings(None))
+        valuation = Valuation({str(pair): pair for pair in pairs})
+
+        def opening(name: str | None) -> dict[str, int]:
+            # what is owed for fees of earlier runs counts for nothing if nothing can value it
+            return {
+                held: units
+                for held, units in view.money.holdings(name).items()
+                if units >= 0 or held == currency or valuation.find_path(held, currency) is not None
+            }
+
+        self.opening = owned = opening(None)
+        #: fees that are in no figure, in units by currency, because their currency cannot be valued
+        self.unvalued_fees: dict[str, int] = {}
         self.curve = EquityCurve(pairs=pairs, currency=currency, zone=zone, opening=owned, traded=traded, begin=begin)
         self.strategy_curves: dict[str, EquityCurve] = {}
         if len(names) > 1:
@@ -63,7 +76,7 @@ class ResultRecorder:
                     pairs=pairs,
                     currency=currency,
                     zone=zone,
-                    opening=view.money.holdings(name),
+                    opening=opening(name),
                     traded=traded,
                     begin=begin,
                 )
@@ -79,6 +92,15 @@ class ResultRecorder:
         self._withheld: list[Withheld] = []
         #: every implausible market row that the bot withheld
         self.withheld: list[Withheld] = []
+
+    def leave_out_unpriced(self, currency: str, priced: Collection[str]) -> None:
+        """Count a currency for nothing unless it can be valued through the pairs named ``priced``. Call this before the
+        first slice.
+        """
+        if not self.curve.is_priced(currency, priced):
+            self.opening.pop(currency, None)
+            for curve in (self.curve, *self.strategy_curves.values()):
+                curve.leave_out(currency)
 
     def observe(self, out: Outcome, now: Nanos) -> None:
         """Record the outcome of a turn."""
@@ -125,12 +147,17 @@ class ResultRecorder:
             if len(values):
                 self._first_prices.setdefault(str(pair), float(values[0]))
         fills, self._new = self._new, []
-        self.curve.add_slice(prices, _changes(fills))
+        left_out = {name for name in {fill.fee_currency for _, fill in fills} if not self.curve.values(name)}
+        for name in left_out:
+            units = sum(fill.fee_units for _, fill in fills if fill.fee_currency == name)
+            if units:
+                self.unvalued_fees[name] = self.unvalued_fees.get(name, 0) + units
+        self.curve.add_slice(prices, _changes(fills, left_out))
         if self.benchmark is not None:
             self.benchmark.add_slice(prices, self.curve)
         self.fills.extend(fill_rows([fill for _, fill in fills], self.curve))
         for name, curve in self.strategy_curves.items():
-            curve.add_slice(prices, _changes([row for row in fills if row[1].order.strategy == name]))
+            curve.add_slice(prices, _changes([row for row in fills if row[1].order.strategy == name], left_out))
 
     def keep_orders(self, orders: Iterable[Order]) -> None:
         """Record orders that can no longer change."""
@@ -155,8 +182,10 @@ class ResultRecorder:
         return self.strategy_curves.get(strategy, self.curve)
 
 
-def _changes(fills: Sequence[tuple[Nanos, Fill]]) -> list[Change]:
-    """Return the changes in holdings caused by fills, at the times at which the bot received the fills."""
+def _changes(fills: Sequence[tuple[Nanos, Fill]], left_out: Collection[str]) -> list[Change]:
+    """Return the changes in holdings caused by fills, at the times at which the bot received the fills, without fees in
+    currencies that are ``left_out``.
+    """
     changes: list[Change] = []
     for now, fill in fills:
         pair = fill.pair
@@ -164,6 +193,6 @@ def _changes(fills: Sequence[tuple[Nanos, Fill]]) -> list[Change]:
         bought = fill.side is BUY
         changes.append((now, pair.base, coins if bought else -coins))
         changes.append((now, pair.quote, -money if bought else money))
-        if fill.fee_units:
+        if fill.fee_units and fill.fee_currency not in left_out:
             changes.append((now, fill.fee_currency, -fill.fee_units))
     return changes

@@ -41,8 +41,8 @@ def check(file: Path, overrides: tuple[str, ...], mode: Any) -> None:
 
     project = Project.load(file, overrides=overrides)
     check_settings(project)
-    if mode is not None:
-        check_run(project, mode)
+    for warning in check_run(project, mode) if mode is not None else ():
+        click.echo(f"warning: {warning}", err=True)
     names = ", ".join(strategy.label for strategy in project.config.strategies)
     click.echo(f"{file}: OK; {project.config.name} on {project.config.exchange.name} with {names}")
     if mode is None:

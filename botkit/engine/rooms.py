@@ -13,6 +13,7 @@ from typing import Literal
 from botkit.engine.agenda import Agenda, BotClock, Changes
 from botkit.engine.balances import Balances
 from botkit.engine.decisions import BLOCK_LINES, DecisionLog
+from botkit.engine.market.fee_prices import FeePrices
 from botkit.engine.market.markets import Markets
 from botkit.engine.market.pair_market import PairMarket
 from botkit.engine.market.quarantine import Quarantine
@@ -132,6 +133,9 @@ class BotRooms:
         self.stops = self._make_stops()
         self.balances = self._make_balances()
         self.watch = self._make_watch()
+        self.fee_prices = self._make_fee_prices()
+        #: coins in which a fee was paid without a price, as the user was told
+        self._told_of_fees: set[str] = set()
         self._day_slot = self.agenda.slot("day", risk.next_day, self._new_day)
         self.router_slot = self.agenda.slot("router", router.next_due, _nothing)
 
@@ -262,6 +266,11 @@ class BotRooms:
             speed=self.settings.watch_speed,
         )
 
+    def _make_fee_prices(self) -> FeePrices | None:
+        if self.watch is None:
+            return None
+        return FeePrices(clock=self.clock, portfolio=self.portfolio, reads=self.reads, outbox=self.outbox)
+
     def _make_gate(self, resolution: Resolution) -> Gate:
         return Gate(
             clock=self.clock,
@@ -363,6 +372,8 @@ class BotRooms:
     def _filled(self, fill: Fill) -> None:
         self.changes.count += 1
         self.outbox.out.fills.append(fill)
+        if fill.fee_currency != fill.pair.base and fill.fee_currency != fill.pair.quote:
+            self._fee_in_third_coin(fill)
         record = self.records.get(fill.order.strategy)
         if record is None:
             return  # the strategy is no longer configured
@@ -371,6 +382,21 @@ class BotRooms:
             self.protector.filled(fill, record)
         self.untold.held.append(fill)
         self.agreement.tell(fill.order, fill)
+
+    def _fee_in_third_coin(self, fill: Fill) -> None:
+        """Look for the price of a coin in which a fee was paid, and tell the user if there is none yet."""
+        if self.fee_prices is None:
+            return
+        coin, fees = fill.fee_currency, self.portfolio.fees
+        if fill.fee_units and coin not in self._told_of_fees and coin in fees.unvalued(self.portfolio.holdings(None)):
+            self._told_of_fees.add(coin)
+            what = f"a fee was paid in {coin.upper()}, which has no price here; fees in it are in no figure and no loss"
+            if fees.may_be_valued(coin):
+                followed = " and ".join(map(str, fees.pairs))
+                self.outbox.note("info", f"{what} limit until it has one: the bot follows {followed} for that")
+            else:
+                self.outbox.note("warning", f"{what} limit, because no pair of the exchange values it")
+        self.fee_prices.look(self.clock.now)
 
     def _tell(self, order: Order, events: Sequence[Order | Fill]) -> None:
         """Notify a strategy of an order's state or executions, now that the two agree."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from botkit.engine.market.fee_prices import RESOLUTION, last_price
 from botkit.engine.orders.reads import Reads
 from botkit.engine.outcome_parts import HistoryWanted
 from botkit.engine.rooms import BotRooms
@@ -93,7 +94,11 @@ class Stages:
             wanted = list(rooms.outbox.out.history)
             if self.must_read:
                 # with the history, valuations have prices before the first trade
-                wanted += [HistoryWanted(cell.pair, "1m", 1) for cell in rooms.portfolio.prices.values()]
+                for_fees = rooms.portfolio.fees.pairs
+                wanted += [
+                    HistoryWanted(cell.pair, RESOLUTION if cell.pair in for_fees else "1m", 1)
+                    for cell in rooms.portfolio.prices.values()
+                ]
             if wanted or self.must_read:
                 self.must_read = False
                 PastReads(wanted, self._reads, rooms.outbox, now, self._take_read_history)
@@ -122,6 +127,8 @@ class Stages:
         rooms.untold.opened()
         if rooms.watch is not None:
             rooms.watch.begin(now)
+        if rooms.fee_prices is not None:
+            rooms.fee_prices.look(now)
 
     def _mark_last_prices(self, given: History) -> None:
         newest: dict[Pair, Bar] = {}
@@ -130,6 +137,10 @@ class Stages:
                 newest[past.pair] = past.bars[-1]
         for pair, bar in newest.items():
             self._rooms.portfolio.mark(pair, bar.close)
+        for past in given.bars:
+            price = last_price(past)
+            if past.pair in self._rooms.portfolio.fees.unpriced() and price is not None:
+                self._rooms.portfolio.mark(past.pair, price)
 
     def stop(self, given: Stop, now: Nanos) -> None:
         """Run every ``on_stop``. After that, strategies are only notified about their orders, and may only place orders

@@ -22,10 +22,31 @@ from botkit.model.pairs import Pair
 from botkit.model.results import IndicatorLine, RouterUse
 
 
+class FeesView:
+    """Fees that were paid in a coin without a price, in units of 1e-8 per currency. Usually there are none."""
+
+    def __init__(self, rooms: BotRooms) -> None:
+        self._portfolio = rooms.portfolio
+
+    def unvalued(self) -> dict[str, int]:
+        """Return the fees that are in no equity, profit or loss limit, because their currency has no price yet."""
+        return self._portfolio.fees.unvalued(self._portfolio.holdings(None))
+
+    @property
+    def awaits_price(self) -> bool:
+        """True while a price is to come that makes such fees a loss."""
+        return any(self._portfolio.fees.may_be_valued(currency) for currency in self.unvalued())
+
+    def price(self, pair: Pair) -> float | None:
+        """Return the last price of a pair, or None before the first one."""
+        return self._portfolio.last_price(pair)
+
+
 class MoneyView:
     """The current books. Money is in units of 1e-8."""
 
     def __init__(self, rooms: BotRooms) -> None:
+        self.fees = FeesView(rooms)
         self._portfolio = rooms.portfolio
         self._rooms = rooms
 
@@ -291,13 +312,14 @@ class EngineView:
         ]
 
     def streams(self) -> list[StreamWanted]:
-        """Return the streams that a running bot follows: tickers, and the books and trades of its traded or watched
-        pairs.
+        """Return the streams that a running bot follows: tickers, the books and trades of its traded or watched pairs,
+        and the trades that value its fees.
         """
         rooms = self._rooms
         books = {} if rooms.watch is None else rooms.watch.followed()
         wanted = [StreamWanted(pair, "books", depth) for pair, depth in books.items()]
-        wanted += [StreamWanted(pair, "trades") for pair in books]
+        fees = rooms.portfolio.fees
+        wanted += [StreamWanted(pair, "trades") for pair in (*books, *(fees.pairs if fees.is_followed else ()))]
         return wanted + [StreamWanted(m.pair, "tickers") for m in rooms.markets.all() if m.ticker_listeners]
 
     @property

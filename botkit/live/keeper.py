@@ -25,6 +25,7 @@ from botkit.live.stopping import stop
 from botkit.live.telling.memory import MemoryWatch
 from botkit.live.telling.page_feed import spelled
 from botkit.live.telling.summary import summary_of
+from botkit.live.telling.unvalued_fees import unvalued_fees_sentence
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos, format_time, to_datetime
 from botkit.model.counts import counted
 from botkit.model.figures import fixed, money_figure
@@ -197,7 +198,8 @@ class Keeper:
             bot.latencies.save()
             if money.has_peaks:
                 bot.persistence.keep_books()
-        if bot.opening_equity is None:
+        # a price that is still to come makes fees of earlier runs a loss, which is not this run's
+        if bot.opening_equity is None and not money.fees.awaits_price:
             bot.opening_equity = money.equity()
         if now - self._pruned_at >= _FORGET_EVERY:
             self._pruned_at = now
@@ -411,6 +413,7 @@ def _line(bot: Bot) -> str:
     equity, pnl = summary["equity"], summary["pnl"]
     money = "" if equity is None else f", {money_figure(equity)} {summary['currency']}"
     profit = "" if pnl is None else f" ({money_figure(pnl, signed=True)})"
+    unvalued = unvalued_fees_sentence(summary["unvalued_fees"])
     prices = "  ".join(
         f"{m.pair} {fixed(m.last, m.pair.rules.price_decimals)}" for m in bot.view.markets() if m.last is not None
     )
@@ -418,4 +421,4 @@ def _line(bot: Bot) -> str:
     counts = (
         f"{counted(summary['orders'], 'order')}, {counted(summary['fills'], 'fill')}, {summary['open_orders']:,} open"
     )
-    return f"{when} {counts}{money}{profit}  {prices}"
+    return f"{when} {counts}{money}{profit}  {prices}" + (f"  {unvalued}" if unvalued else "")

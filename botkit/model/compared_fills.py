@@ -17,7 +17,7 @@ _BPS = 10_000
 
 class FillLeg(msgspec.Struct, frozen=True, kw_only=True):
     """One side of a comparison. ``price`` is an average. ``fee`` is in quote currency, or None if it was paid in a
-    third currency.
+    third currency that nothing values.
     """
 
     price: float
@@ -30,7 +30,8 @@ class FillPair(msgspec.Struct, frozen=True, kw_only=True):
     """Part of an order, with its real and its simulated execution, either of which may be missing.
 
     ``money`` is the amount, in quote currency, by which the real execution left the account better off than the
-    simulated execution. If one of them is missing, the other is valued against the pair's last price.
+    simulated execution. If one of them is missing, the other is valued against the pair's last price. It includes the
+    fees if they are known on both sides.
     """
 
     client_id: int

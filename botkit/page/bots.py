@@ -21,6 +21,7 @@ from botkit.live.telling.lines import LINES
 from botkit.live.telling.messages import MESSAGES
 from botkit.live.telling.minutes import MINUTES
 from botkit.live.telling.page_feed import PageState
+from botkit.live.telling.unvalued_fees import unvalued_fees_sentence
 from botkit.model.money import UNIT, format_units
 from botkit.page.candles import PairCandles, candle_of
 from botkit.page.following import FollowedFile
@@ -308,6 +309,7 @@ class ShownBot:
                 "uptime": int(status.get("uptime_s") or 0),
                 "control": bool(page.get("control")) and is_live,
                 "faults": [told(text) for text in picture.get("faults", [])],
+                "unvalued": told(unvalued_fees_sentence(status.get("unvalued_fees", {}))),
                 "lost": [told(name) for name in picture.get("lost_streams", [])] if is_live else [],
                 "streams": picture.get("connected_streams", 0),
                 "unknown": status.get("unknown_orders", 0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from botkit.config.backtest import BacktestConfig
 from botkit.config.load import LoadedConfig, load_config, with_parameters
 from botkit.config.money import check_reserve
 from botkit.config.simulated import FeesConfig, FillsConfig, LatencyConfig
+from botkit.engine.money.fee_coin import FeeCoin
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.engine.money.valuation import pairs_on_the_way
 from botkit.engine.risk.rules import MaxPosition
@@ -132,13 +133,13 @@ class Project:
                     where = f"{place}.{name}.{currency}"
                     check_valued(self.loaded, where, currency, into=self.currency, pairs=self.pairs, priced=priced)
 
-    def check_capital_of_run(self) -> None:
-        """Check that each currency of the capital is in a pair of the bot, as a bot's first start does. A later start
-        goes by its books. Raises ConfigError.
+    def check_capital_of_run(self, also: Iterable[Pair] = ()) -> None:
+        """Check that each currency of the capital is in a pair of the bot, or in those that it ``also`` follows, as a
+        bot's first start does. A later start goes by its books. Raises ConfigError.
         """
         if not self._names_all_pairs():
             return
-        priced = self.priced_pairs()
+        priced = self.priced_pairs() | {str(pair): pair for pair in also}
         for index, strategy in enumerate(self.config.strategies):
             for currency in strategy.capital if isinstance(strategy.capital, dict) else ():
                 where = f"strategies.{index}.capital.{currency}"
@@ -338,17 +339,24 @@ class Project:
 
 
 def make_portfolio(
-    project: Project, pairs: Mapping[str, Pair], specs: Sequence[StrategySpec] | None = None
+    project: Project,
+    pairs: Mapping[str, Pair],
+    specs: Sequence[StrategySpec] | None = None,
+    fee_coin: FeeCoin | None = None,
 ) -> Portfolio:
     """Return a bot's books for the pairs that have prices. The books have not yet been opened or restored. Raises
     ConfigError.
     """
     traded = {spec.name: pairs_of(spec.parameters) for spec in specs or project.specs()}
-    return books_over(project, pairs, traded, project.currency)
+    return books_over(project, pairs, traded, project.currency, fee_coin)
 
 
 def books_over(
-    project: Project, pairs: Mapping[str, Pair], traded: Mapping[str, Sequence[Pair]], currency: str
+    project: Project,
+    pairs: Mapping[str, Pair],
+    traded: Mapping[str, Sequence[Pair]],
+    currency: str,
+    fee_coin: FeeCoin | None = None,
 ) -> Portfolio:
     """Return books for ``pairs``, valued in ``currency``. ``traded`` maps each strategy to its pairs. Raises
     ConfigError.
@@ -364,6 +372,7 @@ def books_over(
             shares=shares,
             reserve={currency: int(amount * UNIT) for currency, amount in config.reserve.items()},
             currency=currency,
+            fee_coin=fee_coin,
         )
     except ValueError as error:
         raise ConfigError(f"{project.loaded.path}: {error}") from None

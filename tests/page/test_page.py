@@ -123,3 +123,17 @@ def test_capital_that_is_moved_is_told_and_is_no_gain_on_the_equity_curve(tmp_pa
     curve = [row["value"] for row in browser.drawn("Area")]
     assert curve
     assert max(curve) - min(curve) < 22_500
+
+
+def test_fees_that_the_figures_lack_are_named_beside_them(browser: PageBrowser, tmp_path: Path) -> None:
+    with run_bot(tmp_path / "state", [write_bot(tmp_path)], "--duration", "4s") as started:
+        started.line("stopping")
+    folder = tmp_path / "state" / "shown" / "emulator" / "inside"
+    for path in (folder / "page.json", folder / "status.json"):
+        document = json.loads(path.read_text())
+        document.get("status", document)["unvalued_fees"] = {"bito": "1234.5"}
+        path.write_text(json.dumps(document))
+    with Started(tmp_path / "state", "page", "--page-port", "0") as server:
+        browser.visit(server.line("page at "))
+        browser.wait_for_text("#alerts", "fees of 1,234.5 BITO are in no profit, equity or loss limit")
+    assert browser.console == []

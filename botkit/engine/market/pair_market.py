@@ -75,6 +75,12 @@ class PairMarket:
         #: during a quiet span, the source from which these series pull their trades when they are read
         self.trade_sources: list[SeriesSource] = []
 
+    @property
+    def has_subscribers(self) -> bool:
+        """True if a strategy follows the pair."""
+        listeners = self.trade_listeners or self.book_listeners or self.ticker_listeners
+        return bool(listeners or self.trade_series or self.bar_feeds or self.book_depth)
+
     def add_trade(self, trade: Trade) -> None:
         """Append a trade to every series."""
         self.settle_trades()

@@ -60,10 +60,14 @@ class Watch:
         """Return the books that the bot follows (those of all traded or watched pairs) with their depths.
 
         The book of every traded pair is followed, even without a subscription, because market orders are checked
-        against the visible book.
+        against the visible book. That of a pair whose trades only value fees is of no use, and if it fell silent, the
+        bot would halt for nothing.
         """
         wanted = {pair: BOOK_DEPTH for share in self._portfolio.shares for pair in share.pairs}
-        return wanted | {market.pair: market.book_depth or BOOK_DEPTH for market in self._markets.all()}
+        for market in self._markets.all():
+            if market.pair not in self._portfolio.fees.pairs or market.has_subscribers:
+                wanted[market.pair] = market.book_depth or BOOK_DEPTH
+        return wanted
 
     def _look(self, now: Nanos) -> None:
         self._due = now + self._every

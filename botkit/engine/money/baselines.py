@@ -70,7 +70,9 @@ class Baselines:
         held = self._holdings(level)
         if not waiting:
             return held
-        if any(held.get(coin, 0) != units for coin, units in waiting.items()):
+        # the late coin pays fees while it waits, and its first price makes them a loss
+        late = self._valuation.late_coin
+        if any(held.get(coin, 0) != units for coin, units in waiting.items() if coin != late):
             return None
         return {coin: units for coin, units in held.items() if coin not in waiting}
 
@@ -80,6 +82,13 @@ class Baselines:
         """
         held = self.counted(level, currency)
         return None if held is None else self._valuation.worth(held, currency)
+
+    def leave_out(self, coin: str) -> None:
+        """Let what is held of a coin wait for its first price, because these baselines were begun without its value."""
+        for key, units in self.baselines.items():
+            held = self._holdings(key[0]).get(coin, 0)
+            if units is not None and held:
+                self._unsettled.setdefault(key, {}).setdefault(coin, held)
 
     def first_price(self) -> None:
         """Value what waited for a price."""

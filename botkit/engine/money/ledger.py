@@ -212,6 +212,10 @@ class AccountLedger:
                 total[currency] = total.get(currency, 0) + fund.available + fund.locked + fund.claims
         return total
 
+    def has(self, currency: str) -> bool:
+        """Return True if a part has a currency, or owes it."""
+        return any(part.holdings().get(currency) for part in self.parts.values())
+
     def locked_units(self, currency: str) -> int:
         """Return the total number of units of a currency that orders have locked."""
         return sum(part.funds[currency].locked for part in self.parts.values() if currency in part.funds)

@@ -23,6 +23,8 @@ from botkit.engine.money.capital import CapitalRecord
 from botkit.engine.money.capital_share import CapitalShare
 from botkit.engine.money.day_profit import DayProfit
 from botkit.engine.money.discrepancies import Discrepancy, Shortage
+from botkit.engine.money.fee_coin import FeeCoin
+from botkit.engine.money.late_fees import LateFees
 from botkit.engine.money.ledger import AccountLedger
 from botkit.engine.money.ownership import AccountOwnership
 from botkit.engine.money.peaks import Peaks
@@ -67,6 +69,7 @@ class Portfolio:
         shares: Sequence[CapitalShare],
         reserve: Mapping[str, int],
         currency: str,
+        fee_coin: FeeCoin | None = None,
     ) -> None:
         self.currency = currency
         self.shares = tuple(shares)
@@ -85,6 +88,8 @@ class Portfolio:
         self._stakes = Stakes(self.ledger, self.valuation)
         #: positions that this run has no use for, and strategies that are no longer configured: usually both are empty
         self.left_behind = (self._stakes.positions_aside, self._stakes.departed)
+        #: fees that had no price when they were paid
+        self.fees = LateFees(fee_coin, self.valuation, self._stakes, currency)
         self.capital = CapitalRecord()
         #: the day's profit as loss limits count it: a resume restarts it
         self.days = DayProfit(self.holdings, self.valuation, self.ledger)
@@ -163,6 +168,7 @@ class Portfolio:
             **days,
             **({"today": today} if today != days else {}),
             **({"peaks": self.peaks.state()} if not self.peaks.is_empty else {}),
+            **self.fees.state(),
             "rounding": self.balances.rounding_units,
         }
 
@@ -183,6 +189,7 @@ class Portfolio:
         for name in self.capital.given:
             if name not in self._stakes.present:
                 self._stakes.depart(name, name)
+        is_left_out = self.fees.restore(state, has_coins=self.ledger.has(self.fees.coin))
         for order in orders:
             self.valuation.add(order.pair)
             if self._stakes.find(order.strategy) is None:
@@ -208,6 +215,8 @@ class Portfolio:
         self.today.restore(state.get("today", state), self._stakes.present)
         if "peaks" in state:
             self.peaks.restore(state["peaks"], self._stakes.present)
+        for baselines in self._measured if is_left_out else ():
+            baselines.leave_out(self.fees.coin)
         self.balances.rounding_units = state["rounding"]
         for share in self.shares if starting else ():
             if share.strategy not in self.capital.opened:
@@ -331,7 +340,9 @@ class Portfolio:
                 quote_units -= fee
             else:
                 worth = self.valuation.convert(fee, fee_currency, quote)
-                if worth is not None:  # without a price, the fee is in the strategy's balance but in no position's cost
+                if worth is None:  # the fee is in the strategy's balance, and its first price adds it to the position
+                    self.fees.paid(stake.name, pair, fee_currency, fee)
+                else:
                     quote_units -= worth
         if position.unpriced:
             position.price_opening(ticks)
@@ -423,6 +434,7 @@ class Portfolio:
                 position.price_opening(ticks)
         for baselines in self._measured:
             baselines.first_price()
+        self.fees.first_price()
 
     def last_price(self, pair: Pair) -> float | None:
         """Return the last marked price, or None before the first one."""

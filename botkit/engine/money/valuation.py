@@ -98,6 +98,8 @@ class Valuation:
     def __init__(self, pairs: Mapping[str, Pair]) -> None:
         self.prices: dict[str, LastPrice] = {pair: LastPrice(pair) for pair in pairs.values()}
         self._paths: dict[tuple[str, str], ValuationPath | None] = {}
+        #: a coin that is left out of a value until it has had its first price, or None
+        self.late_coin: str | None = None
 
     def add(self, pair: Pair) -> LastPrice:
         """Return the price cell of ``pair``, adding it if it is new."""
@@ -139,8 +141,8 @@ class Valuation:
         return None if path is None else path.convert(units)
 
     def worth(self, units_by_currency: Mapping[str, int], into: str) -> int | None:
-        """Return the value of an amount in several currencies, without coins that no pair can value. Returns None while
-        a price is missing.
+        """Return the value of an amount in several currencies, without coins that no pair can value and without the
+        late coin. Returns None while any other price is missing.
         """
         total = 0
         for currency, units in units_by_currency.items():
@@ -154,9 +156,18 @@ class Valuation:
                 continue
             worth = path.convert(units)
             if worth is None:
+                if currency == self.late_coin:
+                    continue
                 return None
             total += worth
         return total
+
+    def leaves_out(self, currency: str, into: str) -> bool:
+        """Return True if `worth` leaves a currency out at the moment."""
+        if currency == into:
+            return False
+        path = self.find_path(currency, into)
+        return path is None or (currency == self.late_coin and path.rate() is None)
 
     def _search(self, currency: str, into: str) -> ValuationPath | None:
         ways: dict[str, tuple[tuple[LastPrice, bool], ...]] = {currency: ()}

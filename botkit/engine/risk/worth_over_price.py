@@ -27,9 +27,10 @@ class WorthOverPrice:
         self._scale = portfolio.prices[pair].scale
         self.unknown = False
         self.paths: list[ValuationPath] = []
+        valuation = portfolio.valuation
         for currency, units in holdings.items():
-            path = portfolio.valuation.find_path(currency, into) if units else None
-            if path is None:
+            path = valuation.find_path(currency, into) if units else None
+            if path is None or valuation.leaves_out(currency, into):
                 continue
             direction = path.direction(pair)
             if not direction:

@@ -17,6 +17,7 @@ import msgspec
 
 from botkit.errors import ConfigError
 from botkit.live.telling.picture import Picture
+from botkit.model.money import UNIT
 
 log = logging.getLogger("botkit.metrics")
 
@@ -63,6 +64,9 @@ def samples_of(picture: Picture) -> list[Sample]:
         found.append(Sample("equity", "value of everything the strategies own", picture.equity, currency))
     if picture.profit is not None:
         found.append(Sample("profit", "change of equity since the start", picture.profit, currency))
+    for coin, units in picture.unvalued_fees.items():
+        about = "fees that are in neither equity nor profit, because their currency has no price"
+        found.append(Sample("unvalued_fees", about, units / UNIT, (("currency", coin),)))
     found += _rows(picture)
     return found
 

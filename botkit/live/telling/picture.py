@@ -8,6 +8,7 @@ from botkit.engine.risk.review import PAUSED
 from botkit.engine.view import EngineView
 from botkit.engine.view_values import StrategyView
 from botkit.live.standing import Standing
+from botkit.live.telling.unvalued_fees import unvalued_fees_sentence
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.figures import amount_figure, price_figure, separated
 from botkit.model.money import format_units
@@ -96,6 +97,8 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     equity: float | None
     profit: float | None
+    #: fees that are in no figure, in units by currency
+    unvalued_fees: dict[str, int] = {}
     prices: tuple[PriceRow, ...]
     positions: tuple[PicturePosition, ...]
     orders: tuple[PictureOrder, ...]
@@ -109,6 +112,11 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     turns: int
     waiting: int
     rate_limited: int
+
+    @property
+    def fees_sentence(self) -> str:
+        """A sentence about the fees that are in no figure; "" without such fees."""
+        return unvalued_fees_sentence({c: format_units(units) for c, units in self.unvalued_fees.items()})
 
 
 class BotState(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +143,7 @@ def picture_of(standing: Standing) -> Picture:
         currency=money.currency,
         equity=None if equity is None else equity / _UNIT,
         profit=None if equity is None or opening is None else (equity - opening) / _UNIT,
+        unvalued_fees=money.fees.unvalued(),
         prices=_prices(view, now),
         positions=_positions(view),
         orders=orders,

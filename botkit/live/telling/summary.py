@@ -8,6 +8,7 @@ from typing import Any
 
 from botkit.engine.risk.review import PAUSED
 from botkit.live.standing import Standing
+from botkit.live.telling.unvalued_fees import unvalued_fees_sentence
 from botkit.model.counts import counted
 from botkit.model.figures import amount_figure, money_figure, price_figure, separated
 from botkit.model.money import format_units
@@ -50,6 +51,7 @@ def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
         "refused": sum(sum(strategy.refusals.values()) for strategy in strategies),
         "equity": None if equity is None else equity / _UNIT,
         "pnl": None if equity is None or opening is None else (equity - opening) / _UNIT,
+        "unvalued_fees": _amounts(money.fees.unvalued()),
         "open_orders": len(open_orders),
         "unknown_orders": sum(order.state is OrderState.UNKNOWN for order in open_orders),
         "open": [order_text(order) for order in open_orders[:50]],
@@ -139,6 +141,9 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
         f"{summary['name']}: {counted(summary['orders'], 'order')}, {counted(summary['fills'], 'fill')}, "
         f"{summary['refused']:,} refused{profit}",
     ]
+    unvalued = unvalued_fees_sentence(summary.get("unvalued_fees", {}))  # absent from the status of an older botkit
+    if unvalued:
+        lines.append(f"  {unvalued}")
     for name, row in summary["strategies"].items():
         reasons = sorted({**row["skips"], **row["refusals"]}.items(), key=lambda item: -item[1])[:3]
         told = "; ".join(f"{count} {reason}" for reason, count in reasons)

@@ -139,6 +139,7 @@ def line_of(picture: Picture, zone: tzinfo = UTC) -> str:
         counted(len(picture.orders), "open order"),
         counted(sum(row.fills for row in picture.strategies), "fill"),
         "" if picture.profit is None else f"profit {money_figure(picture.profit, signed=True)} {picture.currency}",
+        picture.fees_sentence,
         "" if picture.halted is None else f"halted: {picture.halted}",
     ]
     return "  ".join(part for part in parts if part)
@@ -242,6 +243,8 @@ def _section(picture: Picture, zone: tzinfo) -> list[RenderableType]:
     parts += [Text(text, style="bold white on red") for text in picture.faults]
     if picture.halted is not None:
         parts.append(Text(f"halted: {picture.halted}; `botkit resume` lifts it", style="bold white on red"))
+    if picture.unvalued_fees:
+        parts.append(Text(picture.fees_sentence, style="yellow"))
     if picture.lost_streams:
         parts.append(Text("no connection: " + ", ".join(picture.lost_streams), style="yellow"))
     parts += [_prices(picture), _strategies(picture)]

@@ -93,6 +93,7 @@ const showHead = () => {
   if (bot.state === "ended" && !bot.ended) alerts.push(["grave", tr("The bot did not stop cleanly. The figures are its last ones")]);
   if (head) {
     for (const text of head.faults) alerts.push(["grave", text]);
+    if (head.unvalued) alerts.push(["", head.unvalued]);
     if (head.lost.length) alerts.push(["", tr("No connection: {}", head.lost.join(", "))]);
     if (head.unknown) alerts.push(["", tr(head.unknown === 1 ? "1 order with an unknown outcome" : "{} orders with an unknown outcome", head.unknown)]);
     if (head.foreign) alerts.push(["", tr(head.foreign === 1 ? "1 open order is not this bot's" : "{} open orders are not this bot's", head.foreign)]);
