@@ -122,6 +122,8 @@ class Stages:
         rooms.untold.opened()
         if rooms.watch is not None:
             rooms.watch.begin(now)
+        if rooms.listed_rules is not None:
+            rooms.listed_rules.begin(now)
 
     def _mark_last_prices(self, given: History) -> None:
         newest: dict[Pair, Bar] = {}
