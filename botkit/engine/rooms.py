@@ -287,9 +287,9 @@ class BotRooms:
         )
 
     def used_pairs(self) -> set[Pair]:
-        """Return the pairs that the bot trades, and those that it watches and could trade."""
+        """Return the pairs that the bot trades or watches."""
         traded = {pair for share in self.portfolio.shares for pair in share.pairs}
-        return traded | {market.pair for market in self.markets.all() if market.pair in self.portfolio.prices}
+        return traded | {market.pair for market in self.markets.all()}
 
     def _make_gate(self, resolution: Resolution) -> Gate:
         return Gate(

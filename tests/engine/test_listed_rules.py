@@ -155,7 +155,7 @@ def test_an_order_that_waits_in_the_queue_when_maintenance_begins_is_not_sent() 
 
 def test_the_maintenance_of_its_only_pair_does_not_halt_a_bot() -> None:
     b = bot(only=True)
-    orders = [buy(b) for _ in range(REJECTIONS_MAX + 2)]
+    orders = [buy(b) for _ in range(2 * REJECTIONS_MAX)]
     for order in orders[:REJECTIONS_MAX]:
         reject(b, order)
     assert b.engine.view.halted is None, "the list of the pairs is read first"
@@ -181,6 +181,24 @@ def test_the_maintenance_of_all_pairs_does_not_halt_a_bot() -> None:
     assert b.engine.view.halted is None
     in_a_while(b, seconds=SOON_S)
     assert [buy(b, pair).state for pair in (BTC, ETH)] == [OrderState.SENDING] * 2
+
+
+def test_a_bot_halts_if_the_only_pair_that_is_open_rejects_all_orders() -> None:
+    b = bot()
+    in_a_while(b, eth=CLOSED)
+    for order in [buy(b) for _ in range(REJECTIONS_MAX)]:
+        reject(b, order)
+    listed(b, eth=CLOSED)
+    assert b.engine.view.halted is not None
+    assert len(b.engine.view.router.held()) == 1, "eth_twd"
+
+
+def test_a_ladder_of_orders_that_maintenance_refuses_does_not_stop_its_strategy() -> None:
+    b = bot(CLOSED)
+    b.s.deeds["trade"] = lambda s, trade: [s.buy(BTC, amount=1, price=900 - n) for n in range(200)]
+    b.trade(1_000)
+    assert b.seen().active
+    assert len(b.seen().refusals) == 1
 
 
 @pytest.mark.parametrize("ending", [Ending.UNKNOWN, Ending.REFUSED])
@@ -213,6 +231,29 @@ def test_a_quote_is_placed_when_maintenance_ends_and_costs_no_refusals_before() 
     assert not b.seen().refusals
     in_a_while(b, seconds=SOON_S)
     assert {request.order.price_ticks for request in b.all(CreateOrder)} == {900, 1_100}
+
+
+def test_a_quote_that_was_rejected_before_its_pair_closed_is_placed_afterwards() -> None:
+    b = bot()
+    b.s.quote(BTC, bids=[(900, 1)])
+    b.end_turn()
+    (order,) = b.s.open_orders(BTC)
+    reject(b, order)
+    listed(b, CLOSED)
+    in_a_while(b, seconds=SOON_S)
+    (again,) = b.s.open_orders(BTC)
+    assert again.price_ticks == 900
+
+
+def test_held_and_closed_pairs_are_both_shown() -> None:
+    b = bot()
+    for order in [buy(b) for _ in range(REJECTIONS_MAX)]:
+        reject(b, order)
+    listed(b)
+    in_a_while(b, eth=CLOSED, seconds=SOON_S)
+    shown = b.engine.view.router.held()
+    assert "btc_twd is held since" in shown[0]
+    assert shown[1:] == ["eth_twd is in maintenance"]
 
 
 def test_an_exit_that_maintenance_prevents_is_sent_after_it() -> None:
@@ -298,6 +339,7 @@ def test_a_pair_that_is_no_longer_listed_is_closed_until_it_is() -> None:
     b = bot()
     in_a_while(b, None)
     assert buy(b).reason == "btc_twd is no longer among the exchange's pairs"
+    assert b.s.close(BTC).reason == "btc_twd is no longer among the exchange's pairs"
     in_a_while(b, seconds=SOON_S)
     assert buy(b).state is OrderState.SENDING
     assert len(told(b)) == 2

@@ -152,7 +152,7 @@ class ListedRulesWatch:
             # an exchange that refuses to tell is not asked every minute
             self._plan(now, EVERY_NS if answer.outcome is Ending.REFUSED else SOON_NS)
         reason, self._halts_for = self._halts_for, None
-        if reason is not None and (not is_read or self._rejections.are_too_many):
+        if reason is not None and self._rejections.are_too_many:
             self._trip(reason)
 
     def _failed(self, answer: Answer) -> None:
