@@ -181,3 +181,14 @@ async def test_the_exchange_of_a_paper_bot_follows_changed_minima(
         order = far_buy(bot, amount=0.00002)
         await settled(order)
         assert order.state is OrderState.OPEN
+
+
+async def test_the_list_is_read_without_the_accounts_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listed_rules, "EVERY_NS", NS_PER_MINUTE)
+    async with make_world(tmp_path) as world:
+        bot = await world.start()
+        world.emulator.add_fault({"kind": "key_expired"})
+        far_buy(bot)
+        await until(lambda: bot.driver.key_refusal)
+        before = asked(world, "trading_pairs")
+        await until(lambda: asked(world, "trading_pairs") > before)
