@@ -269,6 +269,7 @@ class BotRooms:
             trip=self.stops.trip,
             cancel=self.stops.cancel_pair,
             reopened=self.quoter.reopened,
+            speed=self.settings.watch_speed,
         )
 
     def _make_watch(self) -> Watch | None:

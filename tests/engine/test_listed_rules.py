@@ -210,6 +210,40 @@ def test_rejections_halt_a_bot_that_cannot_read_the_list(ending: Ending) -> None
     assert b.engine.view.halted == f"the exchange rejected {REJECTIONS_MAX} orders in a row, most recently: maintenance"
 
 
+@pytest.mark.parametrize("speed", [1, 6])
+def test_rejections_wait_ten_seconds_for_the_list_before_they_halt_a_bot(speed: int) -> None:
+    b = bot(only=True, watch_speed=speed)
+    orders = [buy(b) for _ in range(2 * REJECTIONS_MAX)]
+    for order in orders[:REJECTIONS_MAX]:
+        reject(b, order)
+    later(b, 6 * speed)
+    assert b.engine.view.halted is None
+    listed(b, CLOSED)
+    in_a_while(b, seconds=SOON_S)
+    for order in orders[REJECTIONS_MAX:]:
+        reject(b, order)
+    later(b, 9 * speed)
+    assert b.engine.view.halted is None
+    later(b, speed)
+    assert b.engine.view.halted is not None
+
+
+def test_other_rejections_wait_for_the_list_as_long_again() -> None:
+    b = bot(only=True, watch_speed=12)  # they wait for two minutes
+    orders = [buy(b) for _ in range(2 * REJECTIONS_MAX)]
+    for order in orders[:REJECTIONS_MAX]:
+        reject(b, order)
+    listed(b, CLOSED)
+    in_a_while(b, seconds=SOON_S)
+    for order in orders[REJECTIONS_MAX:]:
+        reject(b, order)
+    later(b, 119)
+    assert b.engine.view.halted is None
+    listed(b, CLOSED)
+    later(b, 30)
+    assert b.engine.view.halted is None
+
+
 def test_a_held_pair_that_is_in_maintenance_needs_no_trial_afterwards() -> None:
     b = bot()
     for order in [buy(b) for _ in range(REJECTIONS_MAX)]:

@@ -22,7 +22,7 @@ from botkit.engine.orders.reads import Reads
 from botkit.engine.orders.rejections import Rejections
 from botkit.engine.outcome import Outbox
 from botkit.engine.router.router import Priority
-from botkit.model.clock import NS_PER_HOUR, NS_PER_MINUTE, Nanos
+from botkit.model.clock import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S, Nanos
 from botkit.model.money import format_units
 from botkit.model.pairs import Pair, PairRules
 from botkit.model.requests import Answer, Ending, GetPairs, ListedRules
@@ -31,6 +31,8 @@ from botkit.model.requests import Answer, Ending, GetPairs, ListedRules
 EVERY_NS: Final = NS_PER_HOUR
 #: interval between reads while a pair is closed, after rejections, and after a failed read
 SOON_NS: Final = NS_PER_MINUTE
+#: how long rejections in a row wait for the list before they halt the bot, in machine time
+_PATIENCE_S: Final = 10
 #: this many failed reads in a row are reported
 _FAILURES_TOLD: Final = 10
 
@@ -57,6 +59,7 @@ class ListedRulesWatch:
         trip: Callable[[str], None],
         cancel: Callable[[Pair], None],
         reopened: Callable[[Pair], None],
+        speed: float = 1.0,
     ) -> None:
         self._clock = clock
         self._reads = reads
@@ -69,6 +72,7 @@ class ListedRulesWatch:
         self._trip = trip
         self._cancel = cancel
         self._reopened = reopened
+        self._patience_ns: Nanos = int(_PATIENCE_S * NS_PER_S * max(1.0, speed))
         #: the next read; None before the bot trades, and while a read is in flight
         self._due: Nanos | None = None
         self._is_asking = False
@@ -76,8 +80,9 @@ class ListedRulesWatch:
         self._is_doubted = False
         self._asked_at: Nanos = 0
         self._failures = 0
-        #: why the bot must halt unless the list explains the rejections
+        #: why the bot must halt unless the list explains the rejections, and by when
         self._halts_for: str | None = None
+        self._halts_by: Nanos = 0
         self._slot = agenda.slot("pair rules", lambda: self._due, self._ask)
         for pair in pairs.values():  # the list was also read just before a start
             if pair.rules.maintenance:
@@ -106,9 +111,21 @@ class ListedRulesWatch:
 
     def halt_unless_closed(self, reason: str) -> None:
         """Halt the bot for rejections in a row, unless the list shows that their pairs are closed."""
-        self._halts_for = reason
+        now = self._clock.now
+        self._halts_for, self._halts_by = reason, now + self._patience_ns
         if not self._is_asking:
-            self._ask(self._clock.now)
+            self._ask(now)
+        self._reads.later(self._halts_by, self._halt_at_last)
+
+    def _halt_at_last(self, now: Nanos) -> None:
+        if now >= self._halts_by:  # otherwise, other rejections than these wait now
+            self._decide()
+
+    def _decide(self) -> None:
+        """Halt the bot if rejections have waited for the list and still count."""
+        reason, self._halts_for = self._halts_for, None
+        if reason is not None and self._rejections.are_too_many:
+            self._trip(reason)
 
     def _plan(self, now: Nanos, wait: Nanos) -> None:
         self._due = now + (SOON_NS if self._is_doubted or self._used_closed() else wait)
@@ -151,9 +168,7 @@ class ListedRulesWatch:
             self._failed(answer)
             # an exchange that refuses to tell is not asked every minute
             self._plan(now, EVERY_NS if answer.outcome is Ending.REFUSED else SOON_NS)
-        reason, self._halts_for = self._halts_for, None
-        if reason is not None and self._rejections.are_too_many:
-            self._trip(reason)
+        self._decide()
 
     def _failed(self, answer: Answer) -> None:
         self._failures += 1
