@@ -50,6 +50,8 @@ from botkit.model.requests import (
     Ending,
     GetBalances,
     GetOrder,
+    GetPairs,
+    ListedRules,
     ListOpenOrders,
     ListOrders,
     ListTrades,
@@ -185,6 +187,7 @@ class Bot:
         ]
         self.log: list[bytes] = [] if log is None else log
         self.decisions = DecisionLog(self.log.append)
+        self.pairs = pairs
         self.balances = dict(RICH if balances is None else balances)
         self.portfolio = Portfolio(pairs=traded or pairs, shares=shares, reserve={}, currency="twd")
         self.risk = RiskDesk(
@@ -214,6 +217,7 @@ class Bot:
         )
         self.strategies = strategies
         self.requests: list[Request] = []
+        self.answered: set[int] = set()
         #: results of all turns, except requests, in order
         self.failures: list[StrategyFailure] = []
         self.notes: list[Note] = []
@@ -349,7 +353,19 @@ class Bot:
         text: str = "",
     ) -> list[Request]:
         """Deliver the response to a request at the current time."""
+        self.answered.add(request.id)
         return self.tell(Answer(request_id=request.id, outcome=outcome, body=body, status=status, text=text))
+
+    def list_pairs(self, rules: Mapping[str, PairRules] | None = None) -> bool:
+        """Answer a read of the pairs with their rules (default: those that the bot has). Return False if there is none
+        to answer.
+        """
+        for request in self.all(GetPairs):
+            if request.id not in self.answered:
+                known = {name: pair.rules for name, pair in self.pairs.items()} if rules is None else rules
+                self.answer(request, body=tuple(ListedRules(name, found) for name, found in known.items()))
+                return True
+        return False
 
     def accept(self, order: Order) -> list[Request]:
         """Let the exchange accept an order that was created in a request for a single order."""

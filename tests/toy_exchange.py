@@ -43,6 +43,8 @@ from botkit.model.requests import (
     GetBook,
     GetCandles,
     GetOrder,
+    GetPairs,
+    ListedRules,
     ListOpenOrders,
     ListOrders,
     ListTrades,
@@ -257,6 +259,8 @@ class ToyAdapter(Lifetime):
             case GetCandles():
                 starts = range(request.start // NS_PER_MINUTE, request.end // NS_PER_MINUTE)
                 return tuple(Candle(PAIR, "1m", i * NS_PER_MINUTE, 100.0, 100.0, 100.0, 100.0, 0.0) for i in starts)
+            case GetPairs():
+                return (ListedRules(str(PAIR), PAIR.rules),)
             case _:
                 raise Refused(f"there is no {request.endpoint}")
 

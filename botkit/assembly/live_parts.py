@@ -19,6 +19,7 @@ from botkit.live.state_folder import StateFolder
 from botkit.model.adapter import Adapter
 from botkit.model.clock import NS_PER_DAY, NS_PER_S, Nanos
 from botkit.model.extension import FeeModel, no_discount
+from botkit.model.listed_pairs import own_pairs
 from botkit.project.fee_coin import fee_coin_of, fee_pairs
 from botkit.project.project import Project
 from botkit.project.recipe import recipe_of
@@ -53,6 +54,7 @@ def make_parts(
     windows its requests count toward (`LimitSharing`); ``machine`` defaults to this machine. Raises ConfigError.
     """
     config, facts = project.config, project.facts
+    project.pairs = own_pairs(project.pairs)
     model = project.fee_model(fees, config.simulated_fees[1] if mode != "live" else "live.fees")
     # the time allowed for a request to arrive is in exchange time, but is never shorter than the same duration in
     # machine time

@@ -25,7 +25,7 @@ def earliest(*times: Nanos | None) -> Nanos | None:
 
 
 #: all slots that may wake the engine; work due at the same time is done in this order
-SLOTS = ("bars", "day", "orders", "reads", "look-ups", "agreement", "timers", "watch", "router")
+SLOTS = ("bars", "day", "orders", "reads", "look-ups", "agreement", "timers", "watch", "pair rules", "router")
 
 
 class BotClock:

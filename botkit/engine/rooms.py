@@ -14,6 +14,7 @@ from botkit.engine.agenda import Agenda, BotClock, Changes
 from botkit.engine.balances import Balances
 from botkit.engine.decisions import BLOCK_LINES, DecisionLog
 from botkit.engine.market.fee_prices import FeePrices
+from botkit.engine.market.listed_rules import ListedRulesWatch
 from botkit.engine.market.markets import Markets
 from botkit.engine.market.pair_market import PairMarket
 from botkit.engine.market.quarantine import Quarantine
@@ -21,6 +22,7 @@ from botkit.engine.market.watch import Watch
 from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.orders.agreement import Agreement
 from botkit.engine.orders.checks import Gate, expected_price
+from botkit.engine.orders.closed_pairs import ClosedPairs
 from botkit.engine.orders.desk import OrderDesk
 from botkit.engine.orders.entry import ClientIds, OrderEntry
 from botkit.engine.orders.protection import Protector
@@ -116,13 +118,14 @@ class BotRooms:
         self.table = OrderTable()
         self.markets = self._make_markets()
         self.reads = Reads(router, self.agenda)
+        self.closed = ClosedPairs()
         self.rejections = self._make_rejections()
         self.desk = self._make_desk()
         self.gate = self.desk.gate
         self._shown_lots = self.desk.follow_ups.shown_lots
         self.untold = Untold()
         self.agreement = self._make_agreement()
-        self.quoter = Quoter(clock=self.clock, changes=self.changes, desk=self.desk, risk=risk)
+        self.quoter = Quoter(clock=self.clock, changes=self.changes, desk=self.desk, risk=risk, closed=self.closed)
         self.targets = Targets(changes=self.changes, markets=self.markets, portfolio=portfolio)
         self.protector = Protector(
             clock=self.clock, changes=self.changes, markets=self.markets, portfolio=portfolio, table=self.table
@@ -132,6 +135,7 @@ class BotRooms:
         self.client_ids = ClientIds(settings.first_client_id)
         self.stops = self._make_stops()
         self.balances = self._make_balances()
+        self.listed_rules = self._make_listed_rules()
         self.watch = self._make_watch()
         self.fee_prices = self._make_fee_prices()
         #: coins in which a fee was paid without a price, as the user was told
@@ -176,6 +180,7 @@ class BotRooms:
             outbox=self.outbox,
             decisions=self.decisions,
             pairs={pair for share in self.portfolio.shares for pair in share.pairs},
+            closed=self.closed,
             zone=self.settings.zone,
         )
 
@@ -252,6 +257,25 @@ class BotRooms:
             records=self.records,
         )
 
+    def _make_listed_rules(self) -> ListedRulesWatch | None:
+        if self.settings.watch_speed is None:
+            return None
+        return ListedRulesWatch(
+            clock=self.clock,
+            agenda=self.agenda,
+            reads=self.reads,
+            outbox=self.outbox,
+            decisions=self.decisions,
+            pairs=self.pairs,
+            closed=self.closed,
+            rejections=self.rejections,
+            used=self.used_pairs,
+            trip=self.stops.trip,
+            cancel=self.stops.cancel_pair,
+            reopened=self.quoter.reopened,
+            speed=self.settings.watch_speed,
+        )
+
     def _make_watch(self) -> Watch | None:
         if self.settings.watch_speed is None:
             return None
@@ -261,6 +285,7 @@ class BotRooms:
             reads=self.reads,
             portfolio=self.portfolio,
             outbox=self.outbox,
+            closed=self.closed,
             trip=self.stops.trip,
             zone=self.settings.zone,
             speed=self.settings.watch_speed,
@@ -271,6 +296,11 @@ class BotRooms:
             return None
         return FeePrices(clock=self.clock, portfolio=self.portfolio, reads=self.reads, outbox=self.outbox)
 
+    def used_pairs(self) -> set[Pair]:
+        """Return the pairs that the bot trades or watches."""
+        traded = {pair for share in self.portfolio.shares for pair in share.pairs}
+        return traded | {market.pair for market in self.markets.all()}
+
     def _make_gate(self, resolution: Resolution) -> Gate:
         return Gate(
             clock=self.clock,
@@ -278,6 +308,7 @@ class BotRooms:
             risk=self.risk,
             resolution=resolution,
             rejections=self.rejections,
+            closed=self.closed,
             max_book_age_ns=self.settings.max_book_age_ns,
         )
 
@@ -338,10 +369,12 @@ class BotRooms:
         if state in _ACCEPTED:
             if self.rejections.is_counting:
                 self.rejections.accepted(order)
-        elif state is _REJECTED and self.watch is not None:
+        elif state is _REJECTED and self.listed_rules is not None:
             why = self.rejections.rejected(order)
             if why is not None:
-                self.stops.trip(why)
+                self.listed_rules.halt_unless_closed(why)
+            else:
+                self.listed_rules.doubt()
         record = self.records.get(order.strategy)
         if record is None:
             return
@@ -349,7 +382,8 @@ class BotRooms:
             record.refused(order.reason)
             self.has_refused = True
             if record.refused_this_turn > REFUSALS_A_TURN_MAX and record.active:
-                most = REFUSALS_CLOSED_MAX if self.gate.is_closed else REFUSALS_A_TURN_MAX
+                is_closed = self.gate.is_closed or order.pair in self.closed.reasons
+                most = REFUSALS_CLOSED_MAX if is_closed else REFUSALS_A_TURN_MAX
                 if record.refused_this_turn > most:
                     self.stops.stop_strategy(
                         record, f"more than {most} orders were refused in one turn: {order.reason}"

@@ -129,6 +129,8 @@ class Stages:
             rooms.watch.begin(now)
         if rooms.fee_prices is not None:
             rooms.fee_prices.look(now)
+        if rooms.listed_rules is not None:
+            rooms.listed_rules.begin(now)
 
     def _mark_last_prices(self, given: History) -> None:
         newest: dict[Pair, Bar] = {}

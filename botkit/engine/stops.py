@@ -18,6 +18,7 @@ from botkit.engine.risk.review import RiskDesk
 from botkit.engine.strategy.callbacks import Callbacks
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.engine.strategy.timers import TimerBook
+from botkit.model.pairs import Pair
 
 
 class Stops:
@@ -81,6 +82,12 @@ class Stops:
             self._risk.halt(None, reason)
         for order in () if keeps_orders else self._table.all_open():
             if not order.reduces and order.client_id not in leaves:
+                self._desk.cancel(order, self._clock.now)
+
+    def cancel_pair(self, pair: Pair) -> None:
+        """Cancel the open orders in a pair, except those that reduce a position."""
+        for order in self._table.all_open():
+            if order.pair == pair and not order.reduces:
                 self._desk.cancel(order, self._clock.now)
 
     def stop_strategy(self, record: StrategyRecord, reason: str) -> None:

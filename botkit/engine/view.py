@@ -149,6 +149,8 @@ class RouterView:
     def __init__(self, rooms: BotRooms) -> None:
         self._router = rooms.router
         self._rejections = rooms.rejections
+        self._closed = rooms.closed
+        self._used = rooms.used_pairs
 
     @property
     def waiting(self) -> int:
@@ -156,8 +158,11 @@ class RouterView:
         return self._router.waiting
 
     def held(self) -> list[str]:
-        """Return a sentence for each held pair. The exchange rejected all of its orders, so no new ones are sent."""
-        return [self._rejections.sentence(pair) for pair in self._rejections.held]
+        """Return a sentence for each pair in use whose new orders are not sent: because the exchange rejected all of
+        them, or because it has closed the pair.
+        """
+        held = [self._rejections.sentence(pair) for pair in self._rejections.held]
+        return held + [self._closed.reasons[pair] for pair in sorted(self._used() & self._closed.reasons.keys())]
 
     def usage(self, now: Nanos) -> list[Usage]:
         """Return every window in the limits table, with the slots held."""

@@ -16,11 +16,11 @@ from botkit.model.events import OrderBook, Trade
 from botkit.model.limits import LimitTable
 from botkit.model.orders import Side
 from botkit.model.pairs import Pair
-from botkit.model.requests import Answer, Ending, GetBook, GetCandles, Request
+from botkit.model.requests import Answer, Ending, GetBook, GetCandles, GetPairs, ListedRules, Request
 from botkit.model.venue import Venue
 
 #: request kinds that a paper bot sends to the real exchange
-MARKET_READS = (GetBook.endpoint, GetCandles.endpoint)
+MARKET_READS = (GetBook.endpoint, GetCandles.endpoint, GetPairs.endpoint)
 #: number of book levels that the simulated exchange keeps
 _DEPTH = 50
 
@@ -129,7 +129,12 @@ class PaperAdapter(Lifetime):
         if not self._is_open:
             return Answer(request_id=request.id, outcome=Ending.NOT_SENT, text="the adapter is not open")
         if request.endpoint in MARKET_READS:
-            return await self._market.send(request, urgent=urgent)
+            answer = await self._market.send(request, urgent=urgent)
+            if type(request) is GetPairs and answer.outcome is Ending.OK and isinstance(answer.body, tuple):
+                for row in answer.body:
+                    if isinstance(row, ListedRules):
+                        self._venue.change_rules(row.pair, row.rules)
+            return answer
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._answers[request.id] = future
         self._venue.submit(self._account, request, self._clock.now())

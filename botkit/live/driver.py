@@ -44,6 +44,7 @@ from botkit.model.requests import (
     Ending,
     GetBook,
     GetCandles,
+    GetPairs,
     Request,
 )
 
@@ -51,6 +52,8 @@ log = logging.getLogger("botkit.live")
 
 _CANCELS = (CancelOrder, CancelBatch, CancelAll)
 _WRITES = (*_CANCELS, CreateOrder, CreateBatch)
+#: requests that need no key
+_PUBLIC = (GetBook, GetCandles, GetPairs)
 #: how long a commit waits for more inputs when there is nothing to send
 _GATHER_S = 0.02
 #: interval between attempts to write a journal that cannot be written
@@ -400,7 +403,7 @@ class LiveDriver:
         elif isinstance(request, CreateBatch):
             urgent = all(order.reduces for order in request.orders)
             held = self._held(urgent)
-        if self.key_refusal is not None and not isinstance(request, (GetBook, GetCandles)):
+        if self.key_refusal is not None and not isinstance(request, _PUBLIC):
             held = f"not sent: {self.key_refusal}"
         if held is not None:
             self.sink(Answer(request_id=request.id, outcome=Ending.NOT_SENT, text=held))

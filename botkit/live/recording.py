@@ -36,7 +36,7 @@ from botkit.model.requests import Answer
 log = logging.getLogger("botkit.live")
 
 #: version of the format, increased whenever the shape of an input changes
-FORMAT = 8
+FORMAT = 9
 INPUTS = "inputs.bin"
 HEADER = "inputs.json"
 

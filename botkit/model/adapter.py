@@ -165,8 +165,8 @@ class RequestSender(Sender, Protocol):
         ...
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """Read the pairs and their current rules from the exchange, keyed by lowercase name. Uses the endpoint
-        `botkit.model.limits.PAIRS_ENDPOINT`.
+        """Read the pairs and their current rules from the exchange, keyed by lowercase name, before a bot runs. Uses
+        the endpoint `botkit.model.limits.PAIRS_ENDPOINT`, as `botkit.model.requests.GetPairs` does in a running bot.
 
         Raises a RequestError whose message explains what to do next (`botkit.errors`).
         """

@@ -183,6 +183,8 @@ class Pair(str):
 
     A pair compares equal to its name and has the same hash, so ``self.book("btc_twd")`` and ``self.book(self.pair)``
     are equivalent.
+
+    A running bot has pairs of its own, and updates their rules when the exchange changes minima, maxima or maintenance.
     """
 
     __slots__ = ("base", "lot_units", "quote", "rules", "value_over", "value_times")
@@ -225,6 +227,27 @@ class Pair(str):
     def with_rules(self, rules: PairRules) -> Pair:
         """Return the same pair with different rules."""
         return Pair(str(self), rules)
+
+    def copy(self) -> Pair:
+        """Return the same pair as another object, whose rules can be updated apart from this one's."""
+        return Pair(str(self), self.rules)
+
+    def changed_to(self, listed: PairRules) -> PairRules | None:
+        """Return the rules that the exchange lists now, with amounts in steps like this pair's, or None if ticks or
+        lots have another size.
+        """
+        rules = self.rules
+        if (listed.price_decimals, listed.amount_decimals) != (rules.price_decimals, rules.amount_decimals):
+            return None
+        # a step above 1 was selected by the configuration (`in_display_steps`), which the exchange knows nothing of
+        return listed.in_display_steps() if rules.amount_step > 1 else listed
+
+    def update(self, rules: PairRules) -> None:
+        """Use these rules from now on, as does everything that refers to this object. Only a running bot does this to
+        its own pairs, when the exchange has changed their rules (`changed_to`).
+        """
+        assert self.changed_to(rules) is not None, f"{self}: {rules} has other ticks or lots"
+        self.rules = rules
 
 
 def _too_fine(price_decimals: int, amount_decimals: int) -> str | None:

@@ -13,8 +13,9 @@ import msgspec
 
 from botkit.model.clock import Nanos
 from botkit.model.events import BalanceReport, Candle, OrderBook, OrderReport, Trade, TradeReport
+from botkit.model.limits import PAIRS_ENDPOINT
 from botkit.model.order_spec import OrderSpec
-from botkit.model.pairs import Pair
+from botkit.model.pairs import Pair, PairRules
 
 __all__ = [
     "Answer",
@@ -30,9 +31,11 @@ __all__ = [
     "GetBook",
     "GetCandles",
     "GetOrder",
+    "GetPairs",
     "ListOpenOrders",
     "ListOrders",
     "ListTrades",
+    "ListedRules",
     "OrderAck",
     "Request",
 ]
@@ -164,6 +167,13 @@ class GetCandles(msgspec.Struct, frozen=True, kw_only=True):
     running: bool = False
 
 
+class GetPairs(msgspec.Struct, frozen=True, kw_only=True):
+    """GET /provisioning/trading-pairs: the current rules of every pair."""
+
+    endpoint: ClassVar[str] = PAIRS_ENDPOINT
+    id: int
+
+
 Request: TypeAlias = (
     CreateOrder
     | CreateBatch
@@ -177,6 +187,7 @@ Request: TypeAlias = (
     | GetBalances
     | GetBook
     | GetCandles
+    | GetPairs
 )
 
 
@@ -209,6 +220,15 @@ class CancelAck(msgspec.Struct, frozen=True):
     orders: tuple[tuple[str, str], ...]  # (lowercase pair, order id)
 
 
+class ListedRules(msgspec.Struct, frozen=True):
+    """A pair that the exchange lists, by its lowercase name, and its current rules. The pair may be one that botkit
+    cannot trade.
+    """
+
+    pair: str
+    rules: PairRules
+
+
 AnswerBody: TypeAlias = (
     OrderAck
     | CancelAck
@@ -219,6 +239,7 @@ AnswerBody: TypeAlias = (
     | tuple[TradeReport, ...]
     | tuple[Candle, ...]
     | tuple[Trade, ...]
+    | tuple[ListedRules, ...]
     | None
 )
 
@@ -229,9 +250,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     does not accept the account's API key.
 
     ``body`` depends on the request: a tuple of reports for a listing, an `OrderAck` for a create, a tuple of `OrderAck`
-    in request order for a batch, a `CancelAck` for a cancel, and a `BalanceReport` for balances. A listing with an
-    unreadable order is UNKNOWN, and its ``body`` contains the other orders. They show that an order exists, but never
-    that it does not.
+    in request order for a batch, a `CancelAck` for a cancel, a `BalanceReport` for balances, and a tuple of
+    `ListedRules` for the pairs. A listing with an unreadable order is UNKNOWN, and its ``body`` contains the other
+    orders. They show that an order exists, but never that it does not.
     """
 
     request_id: int

@@ -8,6 +8,7 @@ from typing import Protocol
 from botkit.model.clock import Nanos
 from botkit.model.columns import MarketColumns
 from botkit.model.events import BalanceReport, OrderBook, OrderReport, Trade, TradeReport
+from botkit.model.pairs import PairRules
 from botkit.model.requests import Answer, Request
 
 
@@ -40,6 +41,12 @@ class Venue(Protocol):
 
     def advance(self, to: Nanos) -> Sequence[Published]:
         """Process all events up to and including ``to``. Returns the events that became known by then, in order."""
+        ...
+
+    def change_rules(self, name: str, rules: PairRules) -> None:
+        """Apply rules that a real exchange lists now to new orders of the pair with this name. Rules with other ticks
+        or lots are ignored, as is a pair that this exchange does not have.
+        """
         ...
 
     def next_at(self) -> Nanos | None:

@@ -13,6 +13,7 @@ import msgspec
 from botkit.config.simulated import FeesConfig
 from botkit.errors import ConfigError
 from botkit.model.clock import Nanos
+from botkit.model.listed_pairs import own_pairs
 from botkit.model.pairs import Pair, PairRules
 from botkit.project.project import Project
 
@@ -48,6 +49,7 @@ def recorded_project(recipe: Mapping[str, Any], config: Path | None) -> Project:
         project = Project.load(path, overrides=recipe["overrides"])
     rules = {name: msgspec.convert(found, PairRules) for name, found in recipe["pairs"].items()}
     project.pairs = {**project.pairs, **{name: Pair(name, found) for name, found in rules.items()}}
+    project.pairs = own_pairs(project.pairs)
     return project
 
 

@@ -24,6 +24,8 @@ from botkit.model.requests import (
     GetBook,
     GetCandles,
     GetOrder,
+    GetPairs,
+    ListedRules,
     ListOpenOrders,
     ListOrders,
     ListTrades,
@@ -193,6 +195,8 @@ class Desk:
                 body = self._markets.book(request.pair, request.depth, now)
             case GetCandles():
                 body = self._candles(request, now)
+            case GetPairs():
+                body = tuple([ListedRules(name, pair.rules) for name, pair in self._markets.pairs.items()])
             case _:
                 return refused(request.id, BAD_BODY)
         return granted(request.id, body)

@@ -20,7 +20,7 @@ from botkit.model.columns import MarketColumns, TradeColumns
 from botkit.model.events import OrderBook, OrderReport, TradeReport
 from botkit.model.extension import LatencyModel, QueueModel
 from botkit.model.limits import LimitTable
-from botkit.model.pairs import Pair
+from botkit.model.pairs import Pair, PairRules
 from botkit.model.published_books import PublishedBooks
 from botkit.model.requests import Answer, Ending, Request
 from botkit.sim.account_news import AccountNews
@@ -414,6 +414,13 @@ class Kernel:
         """Drop orders and executions from before ``time`` that no future request will need."""
         for account in self._ledger.accounts.values():
             account.forget_before(time)
+
+    def change_rules(self, name: str, rules: PairRules) -> None:
+        """Apply other rules to new orders of a pair, unless its ticks or lots would be of another size."""
+        pair = self.pairs.get(name)
+        changed = None if pair is None else pair.changed_to(rules)
+        if pair is not None and changed is not None:
+            self.pairs[name] = pair.with_rules(changed)
 
     def last_price(self, pair: str) -> int | None:
         """Return the last traded price in ticks, or None before the first trade."""

@@ -41,6 +41,8 @@ from botkit.model.requests import (
     GetBook,
     GetCandles,
     GetOrder,
+    GetPairs,
+    ListedRules,
     ListOpenOrders,
     ListOrders,
     ListTrades,
@@ -569,6 +571,12 @@ class AdapterCases:
             pairs, pair = await session.adapter.pairs(), session.world.pair
             expect(str(pair) in pairs, f"{pair} is among {sorted(pairs)[:5]}")
             expect(pairs[str(pair)].rules.price_decimals == pair.rules.price_decimals, "the pair has its current rules")
+            answer = await session.send(lambda i: GetPairs(id=i))
+            if answer.outcome is Ending.REFUSED:
+                return  # a bot then keeps the rules with which it started
+            rows = answer.body if isinstance(answer.body, tuple) else ()
+            listed = [row.rules for row in rows if isinstance(row, ListedRules) and row.pair == pair]
+            expect(listed == [pairs[str(pair)].rules], f"GetPairs lists the same rules as `pairs` returns: {listed}")
 
         self.run(case, watched=False)
 

@@ -177,6 +177,13 @@ async def test_maintenance_suspends_one_pair_until_the_maintenance_ends(start, s
     assert (await create(raw))[0] == 200
 
 
+async def test_an_emulator_can_start_with_a_pair_in_maintenance(start, session) -> None:  # type: ignore[no-untyped-def]
+    emulator = await start(faults=({"kind": "maintenance", "where": "btc_twd", "for_s": 600},))
+    raw = Raw(emulator.rest, session)
+    _, pairs = await raw.get("/provisioning/trading-pairs")
+    assert {row["pair"] for row in pairs["data"] if row["maintain"]} == {"btc_twd"}
+
+
 async def test_maintenance_ends_by_itself_after_its_time(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)

@@ -47,6 +47,7 @@ def reject(b: Bot, order: Order, why: str = WHY) -> None:
     b.answer(b.create_of(order), Ending.REFUSED, status=422, text=why)
     b.answer(b.last(ListOrders), body=())
     assert order.state is OrderState.REJECTED
+    b.list_pairs()
 
 
 def rejected(b: Bot, count: int, pair: Pair = BTC) -> None:

@@ -46,6 +46,8 @@ from botkit.model.requests import (
     GetBook,
     GetCandles,
     GetOrder,
+    GetPairs,
+    ListedRules,
     ListOpenOrders,
     ListOrders,
     ListTrades,
@@ -462,6 +464,40 @@ async def test_an_empty_balance_list_is_an_error(reply: str) -> None:
     answer = await ask(GetBalances(id=1), {"GET /v3/accounts/balance": reply})
     assert answer.outcome is Ending.UNKNOWN
     assert "lists no currency" in answer.text
+
+
+PAIR_ROW = {
+    "pair": "BTC_TWD",
+    "base": "btc",
+    "quote": "twd",
+    "basePrecision": "8",
+    "quotePrecision": "0",
+    "minLimitBaseAmount": "0.0001",
+    "maxLimitBaseAmount": "100",
+    "minMarketBuyQuoteAmount": "190",
+    "orderOpenLimit": "200",
+    "maintain": True,
+    "amountPrecision": "4",
+}
+
+
+async def test_the_list_of_pairs_shows_the_rules_of_pairs_that_cannot_be_traded_too() -> None:
+    fine = PAIR_ROW | {"pair": "fine_twd", "base": "fine", "quotePrecision": "12", "maintain": False}
+    reply = json.dumps({"data": [PAIR_ROW, fine]})
+    answer = await ask(GetPairs(id=1), {"GET /v3/provisioning/trading-pairs": reply})
+    assert answer.outcome is Ending.OK
+    assert isinstance(answer.body, tuple)
+    rows = {row.pair: row.rules for row in answer.body if isinstance(row, ListedRules)}
+    assert {name: (rules.price_decimals, rules.maintenance) for name, rules in rows.items()} == {
+        "btc_twd": (0, True),
+        "fine_twd": (12, False),
+    }
+
+
+@pytest.mark.parametrize("rows", [None, [], [PAIR_ROW | {"quotePrecision": "x"}], [PAIR_ROW | {"maintain": "no"}]])
+async def test_a_list_of_pairs_that_is_empty_or_cannot_be_read_is_an_error(rows: Any) -> None:
+    answer = await ask(GetPairs(id=1), {"GET /v3/provisioning/trading-pairs": json.dumps({"data": rows})})
+    assert (answer.outcome, answer.body) == (Ending.UNKNOWN, None)
 
 
 async def test_an_unknown_event_is_reported_only_once(caplog: pytest.LogCaptureFixture) -> None:

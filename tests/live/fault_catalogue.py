@@ -26,6 +26,7 @@ _NETWORK = _LIVE + "test_faults_network.py::"
 _ANSWERS = _LIVE + "test_faults_answers.py::"
 _LISTINGS = _LIVE + "test_faults_listings.py::"
 _STREAMS = _LIVE + "test_faults_streams.py::"
+_RULES = _LIVE + "test_listed_rules.py::"
 _KEY = _LIVE + "test_faults_key.py::"
 _TRANSPORT = "tests/exchange/test_transport.py::"
 _CREATE = _ANSWERS + "test_a_create_is_neither_lost_nor_doubled"
@@ -181,9 +182,28 @@ ANSWERS: dict[str, Shown] = {
     "maintenance": Shown(
         (
             _ANSWERS + "test_an_order_for_a_suspended_pair_is_rejected_with_the_exchanges_message",
-            _LIVE + "test_running.py::test_the_maintenance_of_one_pair_holds_that_pair_while_another_trades",
+            _RULES + "test_a_bot_that_starts_during_maintenance_trades_once_it_has_ended",
+            _RULES + "test_another_pair_trades_during_maintenance",
+            _RULES + "test_a_grid_of_orders_in_the_only_pair_does_not_halt_the_bot_when_maintenance_begins",
+            _RULES + "test_a_paper_bot_knows_of_maintenance_from_its_start",
         ),
-        "was rejected by the exchange: Trading pair btc_usdt is under maintenance...btc_usdt is held since",
+        "was rejected by the exchange: Trading pair btc_usdt is under maintenance...btc_usdt is in maintenance"
+        "...is open again: its orders are sent",
+    ),
+    "changed minima": Shown(
+        (
+            _RULES + "test_a_changed_minimum_applies_to_the_next_order",
+            _RULES + "test_the_exchange_of_a_paper_bot_follows_changed_minima",
+        ),
+        "btc_usdt: the exchange changed its minLimitBaseAmount from",
+    ),
+    "ticks of another size": Shown(
+        (_RULES + "test_ticks_of_another_size_halt_the_pair_and_cancel_its_orders",),
+        "btc_usdt is halted: the exchange changed its",
+    ),
+    "every order in one pair is rejected": Shown(
+        (_LIVE + "test_running.py::test_a_pair_that_rejects_all_orders_is_held_while_another_trades",),
+        "btc_usdt is held since",
     ),
     "every order is rejected": Shown(
         (_LIVE + "test_running.py::test_consecutive_rejections_trip_the_breaker",),

@@ -200,9 +200,8 @@ async def test_an_order_for_a_suspended_pair_is_rejected_with_the_exchanges_mess
     await until(lambda: second.is_final, 20)
     assert f"order {second.client_id}" not in told(bot)  # a second identical rejection sends no message
     world.emulator.remove_faults()
-    third = far_buy(bot)
-    await settled(third)
-    assert third.state is OrderState.OPEN
+    await until(lambda: not far_buy(bot).is_refused, 90)  # the list of the pairs is read again within a minute
+    await until(lambda: exchange_rows(world.emulator))
 
 
 async def test_an_order_above_the_exchanges_open_order_cap_is_rejected_and_reported(world: World) -> None:

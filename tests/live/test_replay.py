@@ -32,7 +32,7 @@ from botkit.live.run_files import DECISIONS
 from botkit.model import events, inputs, limits, requests
 from botkit.model.order_book import OrderBook
 from botkit.report import packing
-from tests.live.world import UNIT, World, make_world, puppet, told, until
+from tests.live.world import UNIT, World, change_listed_rule, make_world, puppet, told, until
 
 pytestmark = pytest.mark.virtual_time
 
@@ -282,6 +282,26 @@ async def test_a_changed_configuration_and_a_missing_run_are_reported(trading: W
         replay_run(trading.folder)
 
 
+async def test_maintenance_and_changed_rules_are_replayed(trading: World) -> None:
+    trading.emulator.add_fault({"kind": "maintenance", "where": "btc_usdt", "for_s": 150})
+    bot = await trading.start()
+    running = asyncio.create_task(kept(bot, 20))
+    await until(lambda: "btc_usdt is open again" in told(bot), 15)
+    for old, new, sentence in (
+        ('"minLimitBaseAmount":"0.0001"', '"minLimitBaseAmount":"0.001"', "minLimitBaseAmount from 0.0001 to 0.001"),
+        ('"quotePrecision":"2"', '"quotePrecision":"1"', "btc_usdt is halted: the exchange changed its quotePrecision"),
+    ):
+        trading.emulator.remove_faults()
+        change_listed_rule(trading, old, new)
+        trading.emulator.add_fault({"kind": "error_before", "where": "create_order", "value": 400, "count": 1})
+        await until(lambda: sentence in told(bot), 15)  # noqa: B023
+    await running
+    verdict = replay_run(run_folder(bot))
+    assert verdict.difference is None
+    lines = (run_folder(bot) / DECISIONS).read_text().splitlines()
+    assert sum(json.loads(line)["k"] == "rules" for line in lines) == 4
+
+
 async def test_a_recording_in_another_format_is_refused_in_one_sentence(trading: World) -> None:
     bot = await trading.start()
     await kept(bot, 0.5)
@@ -305,7 +325,7 @@ def test_changing_the_fields_of_an_input_type_requires_a_new_format_version() ->
     shapes[OrderBook.__name__] = BOOK_FIELDS
     described = json.dumps([sorted(shapes.items()), ORDER_FIELDS])
     digest = hashlib.sha256(described.encode()).hexdigest()[:16]
-    assert (FORMAT, digest) == (8, "03b959a3a8762c8c"), "an input has another shape: raise FORMAT in live/recording.py"
+    assert (FORMAT, digest) == (9, "afc06fdbf0a67df7"), "an input has another shape: raise FORMAT in live/recording.py"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")

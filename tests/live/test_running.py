@@ -640,27 +640,27 @@ async def test_consecutive_rejections_trip_the_breaker(world: World) -> None:
     assert far_buy(bot).is_refused
 
 
-async def test_the_maintenance_of_one_pair_holds_that_pair_while_another_trades(tmp_path: Path) -> None:
+async def test_a_pair_that_rejects_all_orders_is_held_while_another_trades(tmp_path: Path) -> None:
     config = CONFIG.replace("emulator:", "  - {name: r, use: puppet, params: {pair: eth_usdt}}\nemulator:", 1)
     async with make_world(tmp_path, config=config) as world:
         bot = await world.start()
         r = strategy_of(bot, "r")
         await until(lambda: r.last_price("eth_usdt"))
-        world.emulator.add_fault({"kind": "maintenance", "where": "btc_usdt"})
+        world.emulator.add_fault({"kind": "error_before", "where": "create_order", "value": 400})
         for _ in range(REJECTIONS_MAX):
             order = far_buy(bot)
             await until(lambda: order.is_final)  # noqa: B023
             assert order.state is OrderState.REJECTED
+        world.emulator.remove_faults()
         assert bot.view.halted is None
         assert far_buy(bot).is_refused
         [line] = [t for t in summary_lines(summary_of(bot.standing())) if t.startswith("  btc_usdt is held since")]
-        assert "most recently: Trading pair btc_usdt is under maintenance; one order is tried from" in line
+        assert "; one order is tried from" in line
         other = r.buy("eth_usdt", amount=0.1, price=round(r.last_price("eth_usdt") / 2))
         bot.driver.wake()
         await settled(other)
         assert other.state is OrderState.OPEN
         assert told(bot).count("btc_usdt is held: ") == 1
-        world.emulator.remove_faults()
         await until(lambda: not far_buy(bot).is_refused, 90)  # the trial
         await until(lambda: not bot.view.router.held())
         assert "btc_usdt is no longer held: the exchange accepted an order again" in told(bot)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
@@ -239,6 +240,20 @@ def cancel_by_hand(world: World, row: Any) -> None:
         world.emulator.clock.now(),
         lambda answer, at: None,
     )
+
+
+#: the beginning of the row of btc_usdt in the exchange's list of pairs
+_LISTED = (
+    '"pair":"btc_usdt","base":"btc","quote":"usdt","basePrecision":"8","quotePrecision":"2",'
+    '"minLimitBaseAmount":"0.0001"'
+)
+
+
+def change_listed_rule(world: World, old: str, new: str) -> None:
+    """Make the exchange list another rule for btc_usdt, without following it."""
+    assert old in _LISTED
+    put = _LISTED.replace(old, new)
+    world.emulator.add_fault({"kind": "altered", "where": "trading_pairs", "find": re.escape(_LISTED), "put": put})
 
 
 async def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:

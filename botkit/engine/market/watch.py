@@ -11,6 +11,7 @@ from botkit.engine.market.bar_check import BarCheck
 from botkit.engine.market.markets import Markets
 from botkit.engine.market.quiet_books import QuietBooks
 from botkit.engine.money.portfolio import Portfolio
+from botkit.engine.orders.closed_pairs import ClosedPairs
 from botkit.engine.orders.reads import Reads
 from botkit.engine.outcome import Outbox
 from botkit.model.clock import NS_PER_S, Nanos
@@ -34,6 +35,7 @@ class Watch:
         reads: Reads,
         portfolio: Portfolio,
         outbox: Outbox,
+        closed: ClosedPairs,
         trip: Callable[[str], None],
         zone: tzinfo,
         speed: float,
@@ -41,6 +43,7 @@ class Watch:
         self._markets = markets
         self._portfolio = portfolio
         self._outbox = outbox
+        self._closed = closed
         self._every: Nanos = int(_LOOK_EVERY_S * NS_PER_S * max(1.0, speed))
         self._due: Nanos | None = None
         self._slot = agenda.slot("watch", lambda: self._due, self._look)
@@ -72,7 +75,9 @@ class Watch:
     def _look(self, now: Nanos) -> None:
         self._due = now + self._every
         self.bars.look(now)
-        self.books.look(self.followed(), now)
+        # no order can go to a closed pair, so its book harms nobody if it stands still or cannot be read
+        closed = self._closed.reasons
+        self.books.look({pair: depth for pair, depth in self.followed().items() if pair not in closed}, now)
 
     def _resynchronise(self, pair: Pair) -> None:
         self._outbox.resynchronise(pair)

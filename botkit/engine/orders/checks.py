@@ -20,6 +20,7 @@ from botkit.engine.agenda import BotClock
 from botkit.engine.market.book import cost_units, walk
 from botkit.engine.market.markets import Markets
 from botkit.engine.market.pair_market import PairMarket
+from botkit.engine.orders.closed_pairs import ClosedPairs
 from botkit.engine.orders.rejections import Rejections
 from botkit.engine.orders.resolution import Resolution
 from botkit.engine.risk.review import RiskDesk
@@ -46,6 +47,7 @@ class Gate:
         risk: RiskDesk,
         resolution: Resolution,
         rejections: Rejections,
+        closed: ClosedPairs,
         max_book_age_ns: Nanos,
     ) -> None:
         self._clock = clock
@@ -61,12 +63,14 @@ class Gate:
         #: the reason why the journal cannot be written, if it cannot
         self.journal_fault: str | None = None
         self._records: dict[str, StrategyRecord] = {}
-        #: the levels that are halted, the held pairs, and the pairs that have an order whose outcome is unknown
+        #: the levels that are halted, the closed and the held pairs, and those with an order of unknown outcome
         self._halts = risk.halts
+        self._closed_pairs = closed.reasons
         self._held = rejections.held
         self._unknown = resolution.blocked
         self._asked: tuple[Check, ...] = (
             self._starting,
+            closed.refusal,
             self._rules,
             self._ending,
             self._closed,
@@ -76,6 +80,7 @@ class Gate:
         self._admitted: tuple[Check, ...] = (resolution.blocks, self._risk_rules, rejections.admit)
         self._granted: tuple[Check, ...] = (
             resolution.blocks,
+            closed.refusal,
             self._closed,
             self._journal,
             self._book,
@@ -103,6 +108,7 @@ class Gate:
             or self._halts
             or self._unknown
             or self._held
+            or self._closed_pairs
             or not self._records[order.strategy].active
         ):
             return self.when_asked(order) or self.when_admitted(order)
@@ -149,7 +155,12 @@ class Gate:
     def when_granted(self, order: Order) -> str | None:
         """Return the reason why an order may not be sent after all, or None."""
         if not (
-            self._unknown or self._halts or self._held or self.shortage is not None or self.journal_fault is not None
+            self._unknown
+            or self._halts
+            or self._held
+            or self._closed_pairs
+            or self.shortage is not None
+            or self.journal_fault is not None
         ):
             if order.type is not MARKET:
                 return None

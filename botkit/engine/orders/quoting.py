@@ -8,6 +8,7 @@ orders are compared with its levels, from the touch outward:
   old orders still lock their money and may still fill;
 * the missing amount of a level is placed, if it meets the pair's minimum;
 * while the outcome of an order in the pair is unknown, nothing is placed, because that order is assumed to be resting;
+* while the pair is closed, nothing is placed, and once it is open again, everything that is missing is;
 * an order that was refused, or cancelled by post-only, is not retried until the strategy restates the quote, because
   an identical order would meet the same book;
 * resting orders from an earlier run rejoin the quote once it is stated, because otherwise a restart would place all
@@ -22,6 +23,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from botkit.engine.agenda import BotClock, Changes
+from botkit.engine.orders.closed_pairs import ClosedPairs
 from botkit.engine.orders.desk import OrderDesk
 from botkit.engine.orders.entry import OrderEntry, tag_text
 from botkit.engine.risk.review import RiskDesk
@@ -73,13 +75,16 @@ class _Quote:
 class Quoter:
     """All of the bot's quotes. Runs at the end of a turn, after all callbacks."""
 
-    def __init__(self, *, clock: BotClock, changes: Changes, desk: OrderDesk, risk: RiskDesk) -> None:
+    def __init__(
+        self, *, clock: BotClock, changes: Changes, desk: OrderDesk, risk: RiskDesk, closed: ClosedPairs
+    ) -> None:
         self._clock = clock
         self._changes = changes
         self._desk = desk
         #: number of open orders by pair, and the pairs that have an order whose outcome is unknown
         self._open = risk.open_by_pair
         self._unknown = desk.resolution.blocked
+        self._closed = closed.reasons
         #: every quote, by strategy, pair and tag; if there are no quotes, final orders need no handling here
         self.quotes: dict[tuple[str, str, str], _Quote] = {}
         self._owner: dict[int, _Quote] = {}
@@ -89,7 +94,7 @@ class Quoter:
         self.dirty: dict[_Quote, None] = {}
         #: True if one of the quotes in ``dirty`` is due
         self.has_due = False
-        #: quotes with orders missing because of the cap or an order whose outcome is unknown
+        #: quotes with orders missing because of the cap, an order whose outcome is unknown, or a closed pair
         self._short: dict[_Quote, None] = {}
 
     def restore(self, order: Order) -> None:
@@ -200,6 +205,13 @@ class Quoter:
         if quote is not None:
             self._mark(quote)
 
+    def reopened(self, pair: Pair) -> None:
+        """Place what is missing in a pair that is open again, including what was rejected or refused before."""
+        for quote in self.quotes.values():
+            if quote.pair == pair:
+                quote.given_up.clear()
+                self._mark(quote)
+
     def drop(self, record: StrategyRecord) -> None:
         """Forget the quotes of a stopped strategy; the engine cancels its orders."""
         for key in [key for key in self.quotes if key[0] == record.name]:
@@ -260,12 +272,13 @@ class Quoter:
         return [] if is_waiting else places
 
     def _place(self, quote: _Quote, missing: list[_Place]) -> None:
-        """Place the missing orders, unless the cap or an order whose outcome is unknown prevents it."""
+        """Place the missing orders, unless the cap, an order whose outcome is unknown or a closed pair prevents it."""
         pair = quote.pair
         room = pair.rules.open_orders_max - self._open.get(pair, 0)
-        if len(missing) > room or pair in self._unknown:
-            self._short[quote] = None  # the quote waits until an order in the pair changes state
-            if pair in self._unknown:
+        if len(missing) > room or pair in self._unknown or pair in self._closed:
+            # the quote waits until an order in the pair changes state, or the pair is open again
+            self._short[quote] = None
+            if pair in self._unknown or pair in self._closed:
                 return
         # nearest to the touch first, alternating sides, so that a small cap still quotes both sides
         if len(missing) > 1:

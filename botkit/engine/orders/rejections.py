@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from botkit.engine.agenda import BotClock
 from botkit.engine.decisions import DecisionLog
+from botkit.engine.orders.closed_pairs import ClosedPairs
 from botkit.engine.outcome import Outbox
 from botkit.model.clock import NS_PER_S, Nanos, format_time
 from botkit.model.orders import Order, OrderState
@@ -48,13 +49,23 @@ class Rejections:
     """
 
     def __init__(
-        self, *, clock: BotClock, outbox: Outbox, decisions: DecisionLog, pairs: Collection[Pair], zone: tzinfo
+        self,
+        *,
+        clock: BotClock,
+        outbox: Outbox,
+        decisions: DecisionLog,
+        pairs: Collection[Pair],
+        closed: ClosedPairs,
+        zone: tzinfo,
     ) -> None:
-        """``pairs`` are those that the bot's strategies are configured with."""
+        """``pairs`` are those that the bot's strategies are configured with. Rejections in the ``closed`` ones are
+        explained, and do not count.
+        """
         self._clock = clock
         self._outbox = outbox
         self._decisions = decisions
         self._pairs = frozenset(pairs)
+        self._closed = closed.reasons
         self._zone = zone
         self.held: dict[Pair, Hold] = {}
         #: rejections in each pair since it last accepted an order
@@ -83,6 +94,8 @@ class Rejections:
     def rejected(self, order: Order) -> str | None:
         """Count a rejection, and hold its pair if that many were in a row. Return why the bot must halt, if it must."""
         pair = order.pair
+        if pair in self._closed:
+            return None
         hold = self.held.get(pair)
         if hold is not None:
             # other orders were on their way when the hold began
@@ -100,9 +113,22 @@ class Rejections:
             self._hold(pair, order.reason)
         return None
 
+    def forget(self, pair: Pair) -> None:
+        """Forget a pair's rejections and end its hold, because the exchange has closed the pair."""
+        self.held.pop(pair, None)
+        self._in_pair.pop(pair, None)
+        self._row_pairs.discard(pair)
+        self._in_row = min(self._in_row, sum(self._in_pair.get(other, 0) for other in self._row_pairs))
+        self.is_counting = bool(self.held or self._in_pair)
+
+    @property
+    def are_too_many(self) -> bool:
+        """True while enough rejections in a row are counted to halt the bot."""
+        return self._in_row >= REJECTIONS_MAX
+
     def _may_hold(self, pair: Pair) -> bool:
         """Return True if the rejections are in this pair alone, and another pair of the bot is left to trade."""
-        others = self._pairs - self.held.keys() - {pair}
+        others = self._pairs - self.held.keys() - self._closed.keys() - {pair}
         return self._is_taking and bool(others) and self._row_pairs <= {pair}
 
     def _hold(self, pair: Pair, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""The requests that only read: orders, executions, balances, books and candles."""
+"""The requests that only read: orders, executions, balances, books, candles and the pairs' rules."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from botkit.model.requests import (
     GetBook,
     GetCandles,
     GetOrder,
+    GetPairs,
     ListOpenOrders,
     ListOrders,
     ListTrades,
@@ -76,6 +77,8 @@ async def read(client: BitoProClient, request: Request, incoming: Incoming) -> A
                 running=request.running,
             )
             return tuple(translate.candle(row, request.pair, request.resolution) for row in sorted_rows)
+        case GetPairs():
+            return await client.listed_rules()
     raise AssertionError(f"no API call for {request!r}")
 
 

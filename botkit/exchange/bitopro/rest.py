@@ -82,7 +82,8 @@ from botkit.exchange.machine import SystemClock, system_random
 from botkit.model.adapter import Lifetime
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_MS, NS_PER_S, Clock, Nanos
 from botkit.model.listed_pairs import ListedPairs
-from botkit.model.pairs import pairs_from_wire
+from botkit.model.pairs import PairRules, pairs_from_wire
+from botkit.model.requests import ListedRules
 from botkit.model.resolutions import check_resolution
 
 log = logging.getLogger("botkit.bitopro")
@@ -162,6 +163,16 @@ class BitoProClient(Lifetime):
         for name, reason in left_out.items():
             log.warning("the pair %s is left out: %s", name[:40], reason)
         return ListedPairs(pairs, left_out)
+
+    async def listed_rules(self) -> tuple[ListedRules, ...]:
+        """Return the rules of every listed pair, including those that cannot be traded."""
+        rows = await self.trading_pairs()
+        if not rows:  # the exchange has pairs, so an empty list is an error
+            raise TryAgain("trading_pairs: the answer lists no pair", status=200)
+        try:
+            return tuple([ListedRules(row.pair.lower(), PairRules.from_wire(msgspec.to_builtins(row))) for row in rows])
+        except (ValueError, KeyError, ArithmeticError) as error:
+            raise TryAgain(f"trading_pairs: {error}", status=200) from None
 
     async def currencies(self) -> tuple[CurrencyRow, ...]:
         """Return withdrawal limits and fees, one row per currency and protocol."""
