@@ -257,15 +257,14 @@ class Lockstep:
         self.split_bursts += frames == 2
 
     async def _frame(self, told: _Told) -> list[Any]:
-        async with self._arrived:
+        if told.event_id not in self._frames and not self._broken:
             try:
-                await asyncio.wait_for(
-                    self._arrived.wait_for(lambda: told.event_id in self._frames or self._broken), timeout=_PATIENCE_S
-                )
+                async with self._arrived, asyncio.timeout(_PATIENCE_S):
+                    await self._arrived.wait_for(lambda: told.event_id in self._frames or self._broken)
             except TimeoutError:
                 raise LockstepError(f"a frame of {told.stream} was announced but did not arrive") from None
-            if self._broken:
-                raise LockstepError(self._broken)
+        if self._broken:
+            raise LockstepError(self._broken)
         self.frames += 1
         return self._frames.pop(told.event_id)
 
