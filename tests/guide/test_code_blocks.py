@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -67,9 +68,27 @@ def test_python_blocks_work(block: Block, tmp_path: Path, monkeypatch: pytest.Mo
         return
     script = tmp_path / ("test_block.py" if "def test_" in block.text else "block.py")
     script.write_text(block.text, encoding="utf-8")
-    command = ["pytest"] if "def test_" in block.text else [sys.executable]
-    done = run_in(tmp_path, environment, *command, str(script))
-    assert done.returncode == 0, done.stdout + done.stderr
+    if "def test_" in block.text:
+        done = run_in(tmp_path, environment, "pytest", str(script))
+        assert done.returncode == 0, done.stdout + done.stderr
+    else:
+        monkeypatch.setenv("XDG_STATE_HOME", environment["XDG_STATE_HOME"])
+        run_script(script, monkeypatch)
+
+
+def run_script(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a script in its folder as ``python SCRIPT`` does, but in this process, which has imported botkit already."""
+    folder, imported = script.parent, set(sys.modules)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    monkeypatch.syspath_prepend(folder)
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    finally:
+        # the next block may import another file of the same name
+        for name in sys.modules.keys() - imported:
+            if folder in Path(getattr(sys.modules[name], "__file__", None) or "").parents:
+                del sys.modules[name]
 
 
 def backtest(block: Block, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
