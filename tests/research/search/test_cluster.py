@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -27,7 +28,8 @@ from botkit.research.search.study import Evaluation, TrialRun
 from tests.backtest_world import run
 from tests.waiting import PATIENCE_S, wait_for
 
-pytest.importorskip("distributed")
+# found, but not imported, which would take every worker half a second while it collects the tests
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="needs botkit[cluster]")
 
 
 @pytest.fixture(autouse=True)
