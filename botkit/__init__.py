@@ -29,40 +29,15 @@ This package exports the API for strategy authors. The other parts:
 `engine/` works with either column and does not depend on which column is in use.
 """
 
+# ruff: noqa: F403, F405  the names below are those of `botkit.authors`
+
+from typing import TYPE_CHECKING, Any
+
 from botkit import compiled as _compiled  # noqa: F401  it comes first: it refuses outdated compiled modules
-from botkit.engine.indicators.array_indicator import ArrayIndicator
-from botkit.engine.indicators.extremes import RollingHigh, RollingLow
-from botkit.engine.indicators.indicator import Indicator
-from botkit.engine.indicators.moving_averages import EMA, SMA, WMA
-from botkit.engine.indicators.oscillators import MACD, RSI, Macd
-from botkit.engine.indicators.volatility import ATR, Bands, Bollinger
-from botkit.engine.indicators.volume import VWAP
-from botkit.engine.market.book import BookView
-from botkit.engine.money.positions import Position
-from botkit.engine.strategy.attached import Attached
-from botkit.engine.strategy.bar_series import BarSeries
-from botkit.engine.strategy.base import Strategy
-from botkit.engine.strategy.parameter import param
-from botkit.engine.strategy.trade_series import TradeSeries
-from botkit.errors import BotkitError, ConfigError, NotReadyError
-from botkit.hookspecs import Register
-from botkit.model.events import (
-    Balance,
-    Bar,
-    Connection,
-    ConnectionState,
-    Fill,
-    Level,
-    OrderBook,
-    Ticker,
-    Timer,
-    Trade,
-)
-from botkit.model.extension import FeeRates, hookimpl
-from botkit.model.orders import Order, OrderState, OrderType, Side
-from botkit.model.pairs import Pair, PairRules
-from botkit.research.entry import backtest, load, optimize
 from botkit.version import __version__
+
+if TYPE_CHECKING:
+    from botkit.authors import *
 
 __all__ = [
     "ATR",
@@ -113,3 +88,20 @@ __all__ = [
     "optimize",
     "param",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what strategy authors use when it is first used.
+
+    Whatever else this package runs, such as `botkit --help` or the limits broker, starts without numpy and the engine.
+    """
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from botkit import authors
+
+    found = globals()[name] = getattr(authors, name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -76,7 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "guide": {"config"},
 }
 #: the public interface and the assembly code may import any package
-FREE = {"__init__", "__main__", "assembly", "pytest_plugin"}
+FREE = {"__init__", "__main__", "assembly", "authors", "pytest_plugin"}
 
 PURE = ("model", "engine", "sim")
 FORBIDDEN_MODULES = {"time", "random", "asyncio", "os", "socket", "threading", "uuid", "secrets", "requests", "aiohttp"}

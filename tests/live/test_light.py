@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import botkit
 from tests.benchmarks.footprint import weigh
 
 
@@ -21,3 +24,16 @@ def test_a_running_bot_has_no_backtest_and_no_report_in_memory() -> None:
     code = f"import sys, botkit.assembly.live; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_help_and_the_limits_broker_start_without_numpy_and_the_engine() -> None:
+    code = "import sys, botkit.cli.main, botkit.live.limits.broker_process as _; print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_every_exported_name_is_found_and_listed() -> None:
+    assert set(botkit.__all__) <= set(dir(botkit))
+    assert all(hasattr(botkit, name) for name in botkit.__all__)
+    with pytest.raises(ImportError, match="cannot import name 'Stratgy' from 'botkit'"):
+        from botkit import Stratgy  # noqa: F401
