@@ -106,11 +106,35 @@ def case_project(world: tuple[Path, float], case: str) -> Project:
     return project(folder, strategy, seconds, **more)
 
 
+class Backtests:
+    """The decisions of the cases' backtests, each of which runs once for all tests."""
+
+    def __init__(self, world: tuple[Path, float]) -> None:
+        self._world = world
+        self._known: dict[str, list[str]] = {}
+
+    def note(self, case: str, decisions: list[str]) -> None:
+        """Keep the decisions of a backtest that a test has run."""
+        self._known[case] = decisions
+
+    def decisions(self, case: str) -> list[str]:
+        """Return the decisions of a case's backtest."""
+        if case not in self._known:
+            self.note(case, backtested(case_project(self._world, case)))
+        return self._known[case]
+
+
+@pytest.fixture(scope="module")
+def backtests(world: tuple[Path, float]) -> Backtests:
+    return Backtests(world)
+
+
 @pytest.mark.parametrize("case", list(CASES))
 async def test_a_backtest_makes_the_same_decisions_as_the_bot_over_the_wire(
-    world: tuple[Path, float], case: str
+    world: tuple[Path, float], backtests: Backtests, case: str
 ) -> None:
     decisions, result = await both(case_project(world, case))
+    backtests.note(case, decisions)
     found = counted(decisions)
     assert result.answers == found["answer"] == found["request"]
     assert result.frames > 100
@@ -118,13 +142,13 @@ async def test_a_backtest_makes_the_same_decisions_as_the_bot_over_the_wire(
         assert found["fill"] >= (20 if case in ("market_maker", "grid") else 1), found
 
 
-def test_the_cases_contain_every_kind_of_order_event(world: tuple[Path, float]) -> None:
+def test_the_cases_contain_every_kind_of_order_event(backtests: Backtests) -> None:
     """Count the events in backtests, because the preceding test compares the runs over the wire with their
     backtests.
     """
     total: Counter[str] = Counter()
     for case in CASES:
-        total += counted(backtested(case_project(world, case)))
+        total += counted(backtests.decisions(case))
     least = {
         "fill": 200,
         "partial fill": 50,
@@ -157,11 +181,11 @@ async def test_a_strategy_that_uses_every_call_makes_identical_decisions_over_th
     assert found["answer refused"] + found["state refused"] >= 2, found
 
 
-def test_a_bot_recognizes_when_its_own_bid_is_the_only_one_at_the_best_price(world: tuple[Path, float]) -> None:
+def test_a_bot_recognizes_when_its_own_bid_is_the_only_one_at_the_best_price(backtests: Backtests) -> None:
     """Check that each tag records how the bot's own bid appeared in the book: as the only bid at its price, as the only
     bid on its side, or outbid by another order.
     """
-    rows = [json.loads(line) for line in backtested(case_project(world, "lone_bid"))]
+    rows = [json.loads(line) for line in backtests.decisions("lone_bid")]
     tags = Counter(row.get("tag", "") for row in rows if row["k"] == "intent")
     assert tags["alone at the best bid"] >= 5, tags
     assert tags["alone on its side"] >= 5, tags
@@ -170,8 +194,8 @@ def test_a_bot_recognizes_when_its_own_bid_is_the_only_one_at_the_best_price(wor
     assert sum(row["k"] == "fill" and row["maker"] for row in rows) >= 5
 
 
-def test_a_throttled_bot_uses_its_rate_limits_fully_and_never_exceeds_them(world: tuple[Path, float]) -> None:
-    rows = [json.loads(line) for line in backtested(case_project(world, "greedy"))]
+def test_a_throttled_bot_uses_its_rate_limits_fully_and_never_exceeds_them(backtests: Backtests) -> None:
+    rows = [json.loads(line) for line in backtests.decisions("greedy")]
     sent = [row["t"] for row in rows if row["k"] == "request" and row["endpoint"] == "create_order"]
     assert sum(row["k"] == "intent" for row in rows) == 700
     assert len(sent) > 3 * 110
