@@ -35,8 +35,8 @@ from botkit.model.results import BacktestResult
 from botkit.project.data import asked_span, backtest_feed, pairs_with_data
 from botkit.project.project import Project
 from botkit.project.strategies import plain_parameters
-from botkit.report import render_parts
 from botkit.report.doctor import read_findings
+from botkit.report.html import render_parts
 from botkit.report.playback import render_playback
 from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Feed

@@ -63,7 +63,7 @@ from botkit.project.fee_coin import fee_coin_of
 from botkit.project.project import Project
 from botkit.project.recipe import recorded_fees
 from botkit.project.strategies import plain_parameters
-from botkit.report import render_parts
+from botkit.report.html import render_parts
 from botkit.tape.feed import Feed
 from botkit.version import versions
 

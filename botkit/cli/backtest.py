@@ -85,8 +85,8 @@ def backtest(
     from botkit.assembly.backtest import backtest_into
     from botkit.assembly.playback import PLAYBACK, PlayedPart
     from botkit.config.load import overrides_for
-    from botkit.report import print_summary
     from botkit.report.language import say
+    from botkit.report.terminal import print_summary
     from botkit.research.search.noting import note_backtest
 
     if out is not None and len(configs) > 1:

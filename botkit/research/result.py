@@ -14,7 +14,7 @@ from botkit.backtesting.statistics import monthly_returns
 from botkit.errors import BotkitError, ConfigError
 from botkit.model.extension import ReportSection
 from botkit.model.results import BacktestResult, Figure
-from botkit.report import render
+from botkit.report.html import render
 from botkit.report.notebook import notebook_html, one_line, result_svg
 from botkit.research import tables
 

@@ -33,7 +33,7 @@ from botkit.model.orders import Condition, Order, OrderSpec, OrderType, Side
 from botkit.model.results import BacktestResult, ClosedTrade, FillMark, FillRow, OrderRow
 from botkit.model.row_columns import ChosenRows, column_blocks, row_blocks, row_values
 from botkit.project.project import Project
-from botkit.report import render
+from botkit.report.html import render
 from tests.backtest_world import run, write_candles, write_config, write_strategy
 from tests.report.sample_result import pair, sample_result
 

@@ -49,7 +49,7 @@ def run_once(config: Path, out: Path) -> dict[str, Any]:
     from botkit.backtesting.outputs import DECISIONS, RunFolder, write_outputs
     from botkit.backtesting.session import run_backtest
     from botkit.project.project import Project
-    from botkit.report import render
+    from botkit.report.html import render
 
     clocks = [(time.process_time(), time.perf_counter())]
     project = Project.load(config)

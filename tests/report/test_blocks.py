@@ -6,8 +6,8 @@ import tracemalloc
 
 import numpy as np
 
-from botkit.report import render_parts
 from botkit.report.blocks import deltas_in_blocks, picked, rows_until
+from botkit.report.html import render_parts
 from botkit.report.packing import BLOCK_ROWS, deltas, packed, unpacked
 from tests.report.large_run import large_run
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from botkit.model.results import BacktestResult
-from botkit.report import render
+from botkit.report.html import render
 from tests.report.browser import Browser
 from tests.report.sample_result import bare_result, sample_result
 

@@ -13,8 +13,8 @@ import pytest
 
 from botkit.cli.backtest import repeating_command
 from botkit.cli.main import main
-from botkit.report import render
 from botkit.report.doctor import FILE, Findings, LadderStep, placed, read_findings
+from botkit.report.html import render
 from tests.report.sample_result import sample_result
 from tests.research_world import write_crossing
 

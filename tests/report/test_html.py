@@ -14,7 +14,6 @@ import pytest
 
 from botkit.model.extension import ReportSection
 from botkit.model.results import SYNTHETIC, BacktestResult, Caution, Curve, IndicatorLine, PriceCandles
-from botkit.report import render
 from botkit.report.chart_data import (
     LINES_MAX,
     ascending,
@@ -27,6 +26,7 @@ from botkit.report.chart_data import (
     thin,
     with_quiet_fills,
 )
+from botkit.report.html import render
 from botkit.report.packing import deltas, packed, unpacked
 from botkit.report.tables import fee_lines, reasons
 from botkit.report.wording import milliseconds, money, percent, ratio, span, zone_of

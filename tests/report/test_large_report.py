@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from botkit.model.results import BacktestResult
-from botkit.report import render
 from botkit.report.chart_data import CANDLES_MAX
+from botkit.report.html import render
 from tests.report.browser import Browser
 from tests.report.large_run import MINUTE, large_run
 from tests.report.test_browser import open_page

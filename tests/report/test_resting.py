@@ -11,8 +11,8 @@ import pytest
 import botkit
 from botkit.model.order_spec import OrderType
 from botkit.model.results import BacktestResult, OrderRow
-from botkit.report import render
 from botkit.report.chart_data import with_quiet_fills
+from botkit.report.html import render
 from botkit.report.resting import RESTING_MAX, longest, rested
 from tests.report.browser import Browser
 from tests.report.test_browser import open_report

@@ -7,7 +7,7 @@ import io
 import msgspec
 from rich.console import Console
 
-from botkit.report import print_summary
+from botkit.report.terminal import print_summary
 from tests.report.sample_result import bare_result, sample_result
 
 

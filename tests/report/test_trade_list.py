@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from botkit.model.results import BacktestResult, ClosedTrade
-from botkit.report import render
 from botkit.report.chart_data import local_ms
+from botkit.report.html import render
 from botkit.report.packing import packed
 from botkit.report.trade_list import trade_columns
 from botkit.report.wording import zone_of

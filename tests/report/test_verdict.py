@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from botkit.backtesting.statistics import sharpe, sharpe_error
 from botkit.model.results import BacktestResult, DayRow, Drawdown, Figure
-from botkit.report import render
 from botkit.report.holdings import Holdings
+from botkit.report.html import render
 from botkit.report.returns import heat, monthly_returns, trade_histogram
 from botkit.report.verdict import sharpe_interval, verdict
 from botkit.research.luck.sharpe import standard_error

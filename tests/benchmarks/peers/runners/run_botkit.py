@@ -13,7 +13,7 @@ from botkit.assembly.backtest import REPORT_CANDLES_MAX, backtest_parts
 from botkit.backtesting.outputs import DECISIONS, RunFolder, write_outputs
 from botkit.backtesting.session import run_backtest
 from botkit.project.project import Project
-from botkit.report import render_parts
+from botkit.report.html import render_parts
 from botkit.version import __version__
 
 
