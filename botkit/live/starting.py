@@ -3,6 +3,7 @@ stage.
 
     open      lock the folder, read the journal, open the connections for sending
     make      create the engine with its driver, the recording, and the windows shared with other bots
+    follow    count the journal in the pairs' present ticks and lots
     restore   restore the state of earlier runs: books, orders, strategies' state, halts
     connect   connect the account's streams
     settle    reconcile with the exchange, then cancel or adopt the orders of strategies no longer configured
@@ -23,6 +24,7 @@ from botkit.live.claims import ClaimRefused
 from botkit.live.connecting import connect
 from botkit.live.hand_set import still_set
 from botkit.live.journal import REMEMBERED
+from botkit.live.journal_decimals import follow_decimals
 from botkit.live.journal_faults import commits_lost
 from botkit.live.journal_losses import Unjournaled, write_off
 from botkit.live.journal_rows import JournalError
@@ -85,6 +87,9 @@ async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "r
         if opened.dropped_commands:
             dropped = ", ".join(opened.dropped_commands)
             notices.tell("warning", f"commands to an earlier run, which did not obey them, are dropped: {dropped}")
+        changed = follow_decimals(opened.journal, parts.pairs, opened.began)
+        if changed is not None:
+            notices.tell("warning", changed)
         await _share_limits(bot, opened)
         gone = _restore(bot, opened, orphans)
         await _claim_pool(bot)
