@@ -19,7 +19,7 @@ from botkit.errors import BotkitError
 from botkit.live.clock import REAL_CLOCK
 from botkit.live.guard import Guard
 from botkit.live.journal import Journal
-from botkit.live.panic import OwnOrders, PanicResult, panic
+from botkit.live.panic import PanicResult, own_orders, panic
 from botkit.live.state_folder import StateFolder
 from botkit.project.project import Project
 from botkit.project.without_strategies import without_strategies
@@ -43,7 +43,7 @@ def start_guard(
 async def cancel_own(project: Project, folder: StateFolder, rest: str | None, ws: str | None) -> PanicResult:
     """Cancel only the open orders of the bot that uses this folder."""
     journal = Journal.open(folder.journal, read_only=True)
-    own = OwnOrders(journal.order_rows())
+    own = own_orders(journal)
     journal.close()
     async with account_access(project, folder.path.parent.name, rest=rest, ws=ws, hurries=True, say=_say) as access:
         # do not halt the bot, because it can continue from its journal after a restart

@@ -7,11 +7,12 @@ from botkit.live.account import account_lines, read_account
 from botkit.live.capital import kept_positions, move_stopped, parse_amounts, parse_cost
 from botkit.live.commands import ask
 from botkit.live.journal import Journal
+from botkit.live.journal_decimals import pairs_of_journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.latch import lift
 from botkit.live.limits.sharing import ledger_usage
 from botkit.live.machine import this_machine
-from botkit.live.panic import OwnOrders, hold_back, outcome_of, panic
+from botkit.live.panic import OwnOrders, hold_back, outcome_of, own_orders, panic
 from botkit.live.state_folder import StateFolder, state_root
 from botkit.live.telling.status_text import (
     reasons_of,
@@ -38,6 +39,8 @@ __all__ = [
     "move_stopped",
     "named_account",
     "outcome_of",
+    "own_orders",
+    "pairs_of_journal",
     "panic",
     "parse_amounts",
     "parse_cost",

@@ -126,7 +126,15 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
     This works whether the bot is running, hanging or dead. Orders that this bot did not create are listed first, and
     are also cancelled unless you pass --own. `botkit resume` lifts the halt.
     """
-    from botkit.assembly.operations import Journal, JournalError, OwnOrders, account_access, hold_back, outcome_of
+    from botkit.assembly.operations import (
+        Journal,
+        JournalError,
+        OwnOrders,
+        account_access,
+        hold_back,
+        outcome_of,
+        own_orders,
+    )
     from botkit.assembly.operations import panic as run_panic
     from botkit.project.without_strategies import account_of
 
@@ -143,7 +151,7 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
     known = OwnOrders(())
     try:
         journal = Journal.open(folder.journal, read_only=True)
-        known = OwnOrders(journal.order_rows())
+        known = own_orders(journal)
         if journal.damage is not None:
             click.echo(f"problem: {journal.damage}", err=True)
         journal.close()

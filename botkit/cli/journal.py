@@ -48,15 +48,16 @@ _TEXTS = frozenset({"strategy", "tag", "reason", "order_id"})
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def journal(config: Path, mode: str | None, last: int, export: str | None, out: Path, as_json: bool) -> None:
     """Show the journal of the bot in CONFIG. This works while the bot is running."""
-    from botkit.assembly.operations import Journal
+    from botkit.assembly.operations import Journal, pairs_of_journal
     from botkit.project.without_strategies import account_of
 
     folder = state_folder_of(config, mode)
     project = account_of(config)
     book = Journal.open(folder.journal, read_only=True)
     try:
-        orders = [_exact(row, project.pairs) for row in book.order_rows()]
-        fills = [_exact(msgspec.to_builtins(fill), project.pairs) for fill in book.fills()]
+        pairs = pairs_of_journal(book, project.pairs)
+        orders = [_exact(row, pairs) for row in book.order_rows()]
+        fills = [_exact(msgspec.to_builtins(fill), pairs) for fill in book.fills()]
         notes = book.notes()
         tags = {row["client_id"]: (row["order_id"], row["tag"]) for row in orders}
         damage, waiting = book.damage, book.read_over
@@ -68,7 +69,7 @@ def journal(config: Path, mode: str | None, last: int, export: str | None, out: 
         out.mkdir(parents=True, exist_ok=True)
         zone = project.config.zone
         for name, rows, row_of in (("orders", orders, _order_row), ("fills", fills, _fill_row)):
-            _write_csv(out / f"{name}.csv", [row_of(row, project.pairs, tags, zone) for row in rows], _COLUMNS[name])
+            _write_csv(out / f"{name}.csv", [row_of(row, pairs, tags, zone) for row in rows], _COLUMNS[name])
             click.echo(f"wrote {out / f'{name}.csv'} ({counted(len(rows), 'row')})")
         return
     open_rows = [row for row in orders if not row["final"]]
@@ -166,8 +167,8 @@ def _fill_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]],
 
 
 def _places(pairs: Any, name: str) -> tuple[int, int]:
-    """Return how many decimals a pair's prices and amounts have. If the pair is no longer listed, return 0 for both, so
-    that values are shown in ticks and lots.
+    """Return how many decimals a pair's prices and amounts have. If neither the journal nor the exchange tells, return
+    0 for both, so that values are shown in ticks and lots.
     """
     pair = pairs.get(name)
     return (0, 0) if pair is None else (pair.rules.price_decimals, pair.rules.amount_decimals)

@@ -18,6 +18,7 @@ from botkit.live.bot import Bot
 from botkit.live.by_hand import tell_moved
 from botkit.live.claims import Claims
 from botkit.live.journal import Journal
+from botkit.live.journal_decimals import pairs_of_journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.persistence import without_locks
 from botkit.live.state_folder import StateFolder
@@ -174,7 +175,7 @@ def _lock_what_stands(portfolio: Portfolio, journal: Journal, pairs: Mapping[str
     """Lock the money of every order that is, or may be, at the exchange. The books are saved without locks, so without
     this step that money would appear to be missing at the next start.
     """
-    for order in journal.orders(dict(pairs)):
+    for order in journal.orders(pairs_of_journal(journal, pairs)):
         if order.state not in LIVE_STATES:
             continue
         if order.strategy in portfolio.strategies:

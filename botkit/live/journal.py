@@ -35,6 +35,7 @@ __all__ = [
     "DAMAGE",
     "ID_BLOCK",
     "ID_MAX",
+    "LARGEST_INTEGER",
     "REMEMBERED",
     "SCHEMA",
     "SKIPPED_MAX",
@@ -55,7 +56,7 @@ REMEMBERED: Nanos = NS_PER_HOUR
 #: a reader of a running bot's log retries if a segment was deleted while it was reading
 _LOOKS = 5
 #: the largest integer that a table can hold; larger figures are stored as text
-_INTEGER_MAX = 2**63 - 1
+LARGEST_INTEGER = 2**63 - 1
 _PRICE, _STOP = ORDER_FIELDS.index("price_ticks"), ORDER_FIELDS.index("stop_ticks")
 #: key in ``meta`` for damage that has not been reported to the user yet
 DAMAGE = "damage"
@@ -245,7 +246,7 @@ class Journal(JournalReading):
         operations: list[Operation] = []
         for order in orders:
             row = order_row(order)
-            if row[_PRICE] > _INTEGER_MAX or row[_STOP] > _INTEGER_MAX:
+            if row[_PRICE] > LARGEST_INTEGER or row[_STOP] > LARGEST_INTEGER:
                 # checked now, because SQLite is filled only later and could not store it
                 raise JournalError(
                     f"the journal {self.path} cannot be written: the price of order {row[0]} is too large"

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -134,6 +134,19 @@ class Filling:
             self._waiting.popleft()
         self.fault = None
         return True
+
+    def rewrite(self, change: Callable[[sqlite3.Connection], None]) -> None:
+        """Change rows in place, after all commits so far, in one transaction that no crash can undo once this returns.
+        Raises JournalError, in which case nothing has changed.
+        """
+        # filled first, so that no later start copies rows from the log as they were before the change
+        with self.filled():
+            try:
+                synced(self._db, True)
+                with transaction(self._db):
+                    change(self._db)
+            except (sqlite3.Error, OSError) as error:
+                raise unusable(self._path, "written", error, self._disk) from None
 
     def prune_beside(self, now: Nanos, unfilled_before: Nanos) -> None:
         """Run `prune` in the background until it is done."""

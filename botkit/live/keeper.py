@@ -19,7 +19,7 @@ from botkit.live.hand_set import origin
 from botkit.live.journal import REMEMBERED
 from botkit.live.journal_rows import JournalError
 from botkit.live.page_control import refusal
-from botkit.live.panic import OwnOrders, hold_back, outcome_of, panic
+from botkit.live.panic import hold_back, outcome_of, own_orders, panic
 from botkit.live.refused_key import key_ends_soon
 from botkit.live.stopping import stop
 from botkit.live.telling.memory import MemoryWatch
@@ -264,7 +264,7 @@ class Keeper:
                 said.append("the bot cancels its own orders; a paper account has no others")
             else:
                 async with parts.outside_router(hurries=True, say=said.append) as sender:
-                    own, can = OwnOrders(bot.journal.order_rows()), parts.adapter.capabilities
+                    own, can = own_orders(bot.journal), parts.adapter.capabilities
                     result = await panic(sender, own, own_only=False, can=can, say=said.append)
                 said.append(outcome_of(result))
                 if result.left or result.left is None:

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Container, Iterable, Mapping
+from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
+from botkit.live.journal_decimals import decimals_of
+from botkit.live.journal_reading import JournalReading
+from botkit.live.journal_rows import JournalError
 from botkit.live.refused_key import REFUSED_STATUS, key_refused
 from botkit.live.state_folder import KeptHalt, StateFolder
 from botkit.model.adapter import Capabilities, Sender
@@ -72,25 +77,47 @@ class OwnOrders:
     """Distinguishes a bot's orders from other orders, based on the bot's journal (`Journal.order_rows`).
 
     If the bot never read the response to an order, the row has no exchange id. The order is then recognised by the
-    contents of its request.
+    contents of its request. ``decimals`` are those of the rows (`decimals_of`); a pair without them has those that
+    the exchange lists.
     """
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(
+        self, rows: Iterable[Mapping[str, Any]], decimals: Mapping[str, tuple[int, int]] = MappingProxyType({})
+    ) -> None:
         self._ids: set[str] = set()
-        self._sent: set[tuple[int, str, str, int]] = set()
+        self._sent: set[tuple[int, str, str, Decimal]] = set()
+        self._undetermined: set[tuple[int, str, str, int]] = set()
         for row in rows:
+            name, ticks = row["pair"], row["price_ticks"]
             if row["order_id"]:
                 self._ids.add(row["order_id"])
+            elif name in decimals:
+                price = Decimal(ticks).scaleb(-decimals[name][0])
+                self._sent.add((row["client_id"], name, row["side"], price))
             else:
-                self._sent.add((row["client_id"], row["pair"], row["side"], row["price_ticks"]))
+                self._undetermined.add((row["client_id"], name, row["side"], ticks))
 
     def __contains__(self, row: object) -> bool:
         """Accept an order's row, or an exchange id if nothing else is known of the order."""
         if isinstance(row, str):
             return row in self._ids
         assert isinstance(row, OrderReport)
-        sent = (row.client_id or 0, str(row.pair), row.side.value, row.price_ticks)
-        return row.order_id in self._ids or sent in self._sent
+        sent = (row.client_id or 0, str(row.pair), row.side.value)
+        return (
+            row.order_id in self._ids
+            or (*sent, row.pair.rules.exact_price(row.price_ticks)) in self._sent
+            or (*sent, row.price_ticks) in self._undetermined
+        )
+
+
+def own_orders(journal: JournalReading) -> OwnOrders:
+    """Return the orders of a bot's journal, except the unreadable ones (`JournalReading.damage`)."""
+    rows = journal.order_rows()
+    try:
+        return OwnOrders(rows, decimals_of(journal))
+    except JournalError as error:
+        journal.damage = journal.damage or str(error)
+        return OwnOrders(rows)
 
 
 def text_of(row: OrderReport) -> str:

@@ -3,6 +3,7 @@ stage.
 
     open      lock the folder, read the journal, open the connections for sending
     make      create the engine with its driver, the recording, and the windows shared with other bots
+    follow    count the journal in the pairs' present ticks and lots
     restore   restore the state of earlier runs: books, orders, strategies' state, halts
     connect   connect the account's streams
     settle    reconcile with the exchange, then cancel or adopt the orders of strategies no longer configured
@@ -24,6 +25,7 @@ from botkit.live.claims import ClaimRefused
 from botkit.live.connecting import connect
 from botkit.live.hand_set import still_set
 from botkit.live.journal import REMEMBERED
+from botkit.live.journal_decimals import follow_decimals
 from botkit.live.journal_faults import commits_lost
 from botkit.live.journal_losses import Unjournaled, write_off
 from botkit.live.journal_rows import JournalError
@@ -92,6 +94,9 @@ async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "r
                 "this simulated exchange is new: orders, positions, halts and values set by hand of the last run ended "
                 "with its own (`botkit emulator` in a process of its own outlives its bots)",
             )
+        changed = follow_decimals(opened.journal, parts.pairs, opened.began)
+        if changed is not None:
+            notices.tell("warning", changed)
         await _share_limits(bot, opened)
         gone = _restore(bot, opened, orphans)
         await _claim_pool(bot)

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from botkit.live.journal import Journal
+from botkit.live.journal_decimals import decimals_of
 from botkit.live.journal_reading import FillRecord
 from botkit.live.journal_rows import JournalError
 from botkit.live.page_files import PageFiles
@@ -224,6 +225,8 @@ class ShownBot:
             return
         try:
             rows = journal.fills(since=int(self.status.get("since") or 0))
+            # a bot that is just starting may already have counted its journal anew, before it writes its page
+            decimals = {**decimals, **{name: own for name, own in decimals_of(journal).items() if name in decimals}}
         except JournalError:
             return
         finally:

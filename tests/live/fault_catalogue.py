@@ -201,6 +201,16 @@ ANSWERS: dict[str, Shown] = {
         (_RULES + "test_ticks_of_another_size_halt_the_pair_and_cancel_its_orders",),
         "btc_usdt is halted: the exchange changed its",
     ),
+    "ticks of another size at a restart": Shown(
+        (
+            _LIVE + "test_changed_precision.py::test_orders_fills_and_books_stay_worth_the_same",
+            _LIVE + "test_changed_precision.py::"
+            "test_a_pair_that_was_halted_because_its_precision_changed_trades_after_a_restart",
+            _LIVE + "test_journal_decimals.py::test_a_process_killed_at_any_statement_leaves_all_or_nothing",
+            _LIVE + "test_journal_decimals.py::test_a_power_cut_leaves_all_or_nothing",
+        ),
+        "the exchange has changed the precision of",
+    ),
     "every order in one pair is rejected": Shown(
         (_LIVE + "test_running.py::test_a_pair_that_rejects_all_orders_is_held_while_another_trades",),
         "btc_usdt is held since",

@@ -14,6 +14,8 @@ from random import Random
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
+
 from botkit.assembly.live_parts import LiveParts, make_parts
 from botkit.config.simulated import FeesConfig
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
@@ -27,6 +29,7 @@ from botkit.live.starting import OrphanChoice, start
 from botkit.live.state_folder import StateFolder
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import RESTING_STATES, Order, OrderState, OrderType, Side
+from botkit.model.pairs import Pair
 from botkit.model.requests import CancelOrder, CreateOrder
 from botkit.project.connect import connect
 from botkit.project.project import Project
@@ -155,9 +158,14 @@ class World:
         rest: str | None = None,
         ws: str | None = None,
         latest_accept_s: float = 2,
+        pairs: Mapping[str, Pair] | None = None,
     ) -> LiveParts:
-        """Return a bot's parts. ``rest`` and ``ws`` override the emulator's addresses."""
+        """Return a bot's parts. ``rest`` and ``ws`` override the emulator's addresses, ``pairs`` those that are bundled
+        with botkit.
+        """
         project = Project.load(self.config)
+        if pairs is not None:
+            project.take_pairs(pairs)
         clock = self.emulator.clock
         adapter = connect(
             project, DEFAULT_ACCOUNT, rest or self.emulator.rest, ws or self.emulator.ws, clock, random=Random(0)
@@ -288,14 +296,21 @@ async def kept(bot: Bot) -> AsyncIterator[Keeper]:
 
 @contextlib.asynccontextmanager
 async def make_world(
-    folder: Path, *, speed: float = 20.0, config: str = CONFIG, switches: Mapping[str, str] = MappingProxyType({})
+    folder: Path,
+    *,
+    speed: float = 20.0,
+    config: str = CONFIG,
+    switches: Mapping[str, str] = MappingProxyType({}),
+    pairs: Mapping[str, Pair] = MappingProxyType({}),
 ) -> AsyncIterator[World]:
+    """``pairs`` replace those that are bundled with botkit at the exchange."""
     plugins = folder / "plugins"
     plugins.mkdir()
     (plugins / "puppet.py").write_text(STRATEGY)
     path = folder / "world.yaml"
     path.write_text(config)
     facts = Project.load(path).facts
+    facts = msgspec.structs.replace(facts, pairs={**facts.pairs, **pairs})
     balances = {"usdt": 100_000 * UNIT, "btc": 1 * UNIT}
     options = EmulatorOptions(balances=balances, speed=speed, seed=3, history_days=0.02, switches=choose(switches))
     async with Emulator(facts, options) as emulator:

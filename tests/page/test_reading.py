@@ -7,9 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from botkit.live.disk import REAL_DISK
+from botkit.live.journal import Journal
+from botkit.live.journal_decimals import follow_decimals
 from botkit.live.page_files import PageFiles
 from botkit.live.state_folder import StateFolder
 from botkit.live.telling.lines import LINES, Lines, lines_in
@@ -17,12 +20,16 @@ from botkit.live.telling.messages import MESSAGES, Messages
 from botkit.live.telling.minutes import MINUTES, Minutes
 from botkit.live.telling.page_feed import PageFeed
 from botkit.model.clock import NS_PER_S
+from botkit.model.events import Fill
+from botkit.model.orders import Order, OrderSpec, OrderType, Side
+from botkit.model.pairs import Pair
 from botkit.model.results import IndicatorLine
 from botkit.page.access import kept_token
 from botkit.page.bots import Bots, NumberedRows
 from botkit.page.candles import CANDLES_MAX, PairCandles
 from botkit.page.following import FollowedFile
 from botkit.page.viewers import PageView, Viewer
+from tests.sim.venue import BTC
 
 
 def trade(time_s: int, price: float, amount: float = 1.0, pair: str = "btc_usdt") -> Any:
@@ -253,3 +260,26 @@ def test_a_minute_of_the_state_that_is_older_than_the_written_ones_changes_nothi
     assert candles.candles(60)[3:] == [(180, 11.0, 13.0, 11.0, 12.0, 2.0)]
     candles.add((180, 11.0, 13.0, 11.0, 12.5, 3.0))
     assert candles.candles(60)[3:] == [(180, 11.0, 13.0, 11.0, 12.5, 3.0)]
+
+
+def test_fills_have_the_decimals_of_the_journal_even_before_a_restarted_bot_has_written_its_page(
+    tmp_path: Path,
+) -> None:
+    folder = shown_bot(tmp_path)
+    (folder / "journal.sqlite").unlink()
+    rules = msgspec.structs.replace(BTC.rules, price_decimals=1, amount_decimals=6)
+    pair = Pair("btc_usdt", rules)
+    order = Order(OrderSpec(client_id=7, strategy="s", pair=pair, side=Side.BUY, type=OrderType.LIMIT, created=5))
+    fill = Fill(
+        order=order, pair=pair, side=Side.BUY, time=5, price_ticks=500_005, lots=2_500, value_units=0, fee_units=0,
+        fee_currency="btc", is_maker=True, executed_lots=2_500,
+    )  # fmt: skip
+    journal = Journal.open(folder / "journal.sqlite")
+    follow_decimals(journal, {"btc_usdt": pair}, 5)
+    journal.commit(fills=[(fill, 5)])
+    [bot] = Bots(tmp_path).all()
+    bot.page, bot.status = {"decimals": {"btc_usdt": [2, 8]}}, {"fills": 1}
+    bot._read_fills()
+    journal.close()
+    [row] = bot.fills.after(0)
+    assert row[4:6] == [50_000.5, 0.0025]

@@ -267,7 +267,7 @@ MUTANTS = (
     ),
     Mutant(
         "guard and panic know only orders that were answered", "guard", "botkit.live.panic",
-        '                self._sent.add((row["client_id"], row["pair"], row["side"], row["price_ticks"]))',
+        '                self._sent.add((row["client_id"], name, row["side"], price))',
         "                pass",
         needs=("guard_strikes", "panic_own"),
     ),

@@ -20,7 +20,7 @@ from botkit.live.journal import Journal
 from botkit.live.keeper import Keeper
 from botkit.live.limits.broker import Broker, BrokerFolder
 from botkit.live.notices import Notices
-from botkit.live.panic import OwnOrders, PanicResult, hold_back, panic
+from botkit.live.panic import OwnOrders, PanicResult, hold_back, own_orders, panic
 from botkit.live.starting import start
 from botkit.live.state_folder import StateFolder
 from tests.simulation.checks import Broken, Followed, Journaled, check_rows
@@ -199,7 +199,7 @@ class GuardBeside:
         if run.is_well(life, self._guard_s + _WELL_S):
             run.break_off(Broken("guard: it cancels the orders of a bot that lives and beats"))
         journal = Journal.open(life.state / "journal.sqlite", read_only=True)
-        own = OwnOrders(journal.order_rows())
+        own = own_orders(journal)
         journal.close()
         before = run.open_orders_of(life.state)
         result = _blocking(run, self.clock, self.process, lambda: cancel_all(run, own, own_only=True, say=self._say))
@@ -227,7 +227,7 @@ async def panic_beside(run: Run, state: Path, *, own_only: bool, is_latched: Cal
     own = OwnOrders(())
     with contextlib.suppress(BotkitError):
         journal = Journal.open(state / "journal.sqlite", read_only=True)
-        own = OwnOrders(journal.order_rows())
+        own = own_orders(journal)
         journal.close()
     if hold_back(StateFolder(state, SimulatedDisk(medium=run.medium)), VirtualClock(run.loop).wall_ns(), say):
         is_latched()
