@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -191,7 +192,8 @@ def test_a_journal_whose_first_start_died_before_writing_it_is_read_as_none_and_
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "journal.sqlite"
-    sqlite3.connect(path).executescript("PRAGMA journal_mode=WAL; VACUUM")
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript("PRAGMA journal_mode=WAL; VACUUM")
     with pytest.raises(JournalError, match=r"there is no journal in .* yet: the bot's first start ended before"):
         Journal.open(path, read_only=True)
     Journal.open(path).close()

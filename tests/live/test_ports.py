@@ -200,6 +200,7 @@ def test_the_journal_uses_the_given_disk_and_its_client_ids_continue_after_a_cra
     # the journal is empty, but the client ID count is in a separate file
     restored = Journal.open(tmp_path / "never" / "journal.sqlite", disk=disk)
     first, _ = restored.lease_ids(Random(1))
+    restored.close()
     assert first >= until
     assert not (tmp_path / "never").exists()
 

@@ -5,6 +5,7 @@ twice.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ async def test_a_quote_with_an_order_whose_outcome_is_unknown_places_no_second_o
 def test_a_journal_with_the_first_schema_version_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     Journal.open(path).close()
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("ALTER TABLE orders DROP COLUMN is_quote")
         for table in SEALED:
             db.execute(f"ALTER TABLE {table} DROP COLUMN crc")

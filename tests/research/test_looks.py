@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ def test_a_damaged_ledger_is_named_in_the_error(ledger: LookLedger) -> None:
 
 def test_a_ledger_from_a_newer_version_is_not_used(ledger: LookLedger) -> None:
     ledger.note(SMA, [look()])
-    with sqlite3.connect(ledger.path) as db:
+    with closing(sqlite3.connect(ledger.path)) as db, db:
         db.execute("PRAGMA user_version = 99")
     db.close()
     with pytest.raises(LooksError, match="written by a newer botkit"):

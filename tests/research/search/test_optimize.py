@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -209,7 +210,7 @@ def test_each_parameter_combination_is_counted_as_a_look_only_once(
     for trials in (4, 6):
         found = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", str(trials))
     assert found["luck"]["looks"] == 6
-    with sqlite3.connect("state/looks.sqlite") as db:
+    with closing(sqlite3.connect("state/looks.sqlite")) as db, db:
         rows = db.execute("SELECT strategy, pairs, trades FROM looks").fetchall()
     db.close()
     assert {row[:2] for row in rows} == {("scripted", '["btc_usdt"]')}
@@ -224,7 +225,7 @@ def test_pruned_trials_are_looks_at_the_days_that_they_ran_on(
     pruned = [trial for trial in found["trials"] if trial["state"] == "pruned"]
     assert pruned
     assert found["luck"]["looks"] == len(found["trials"]) == 16
-    with sqlite3.connect("state/looks.sqlite") as db:
+    with closing(sqlite3.connect("state/looks.sqlite")) as db, db:
         rows = db.execute("SELECT params, MAX(end_ns - start_ns) FROM looks GROUP BY params").fetchall()
     db.close()
     spans = {(params["s.fast"], params["s.slow"]): span for params, span in ((json.loads(p), span) for p, span in rows)}
@@ -244,7 +245,7 @@ def test_a_search_over_pairs_records_each_look_under_its_pair(
     asked = ["--param", "s.pair=btc_usdt,eth_usdt", "--param", "s.fast=3,5"]
     found = optimize(capsys, config, *asked, "--objective", "return", "--min-trades", "1", "--jobs", "1")
     assert found["luck"]["looks"] == 4
-    with sqlite3.connect("state/looks.sqlite") as db:
+    with closing(sqlite3.connect("state/looks.sqlite")) as db, db:
         rows_by_pair = dict(db.execute("SELECT pairs, COUNT(*) FROM looks GROUP BY pairs").fetchall())
     db.close()
     assert rows_by_pair == {'["btc_usdt"]': 2, '["eth_usdt"]': 2}
