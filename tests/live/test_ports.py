@@ -706,13 +706,15 @@ def test_a_journal_is_watched_through_its_own_disk(tmp_path: Path) -> None:
     disk.files.write(path, b"x")
 
     told: list[str] = []
-    watch = JournalWatch(Journal.open(path, disk=disk), lambda level, text: told.append(level))
+    journal = Journal.open(path, disk=disk)
+    watch = JournalWatch(journal, lambda level, text: told.append(level))
     watch.look(None)
     assert watch.gate() is None
     disk.files.remove(path)
     watch.look(None)
     assert told == ["error"]
     assert "deleted or replaced" in (watch.gate() or "")
+    journal.close()
 
 
 def _fits(disk: Disk) -> None:
