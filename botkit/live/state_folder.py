@@ -293,6 +293,13 @@ class StateFolder:
         """Save a record of the guard's intervention. Raises OSError."""
         self.disk.files.write(self._strike_path, msgspec.json.encode(strike))
 
+    def strike(self) -> Strike | None:
+        """Return the guard's intervention that its bot has not taken yet, or None."""
+        try:
+            return msgspec.json.decode(self.disk.files.read(self._strike_path), type=Strike)
+        except (OSError, msgspec.DecodeError):
+            return None
+
     def take_strike(self) -> Strike | None:
         """Return the guard's intervention since the last call, or None."""
         try:
