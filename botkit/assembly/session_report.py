@@ -28,7 +28,8 @@ class LatestFill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of a bot. ``states`` counts orders by their last state, and ``reasons`` counts refused orders by reason.
+    """One run of a bot. ``orders`` counts those that were sent or queued, as `botkit status` does. ``states`` counts
+    orders by their last state, also those refused at once, and ``reasons`` counts refused orders by reason.
     ``latencies_ms`` are medians.
     """
 
@@ -73,7 +74,7 @@ def session_report(run: Path) -> SessionReport:
         timezone=_zone(Path(header.config)),
         start=rows[0]["t"] if rows else 0,
         end=recorded.end,
-        orders=len(recorded.orders),
+        orders=len(recorded.orders) - counts.get("refused", 0) - counts.get("not_sent", 0),
         fills=len(recorded.executions),
         states=counts,
         reasons=dict(sorted(reasons.items(), key=lambda item: -item[1])),

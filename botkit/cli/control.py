@@ -173,7 +173,7 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
         ) as access:
             result = await run_panic(access, known, own_only=own, can=access.sender.capabilities, say=click.echo)
             is_failed = result.left is None or bool(result.left)
-            click.echo(outcome_of(result, is_running=folder.holder() is not None), err=is_failed)
+            click.echo(outcome_of(result, is_running=folder.holder() is not None, is_held=is_held), err=is_failed)
             return 1 if is_failed or not is_held else 0
 
     return asyncio.run(main())

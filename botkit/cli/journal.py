@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from botkit.cli.control import state_folder_of
+from botkit.errors import ConfigError
 from botkit.model.clock import NS_PER_MS, format_time
 from botkit.model.counts import counted
 from botkit.model.csv_cells import inert
@@ -45,13 +46,19 @@ _TEXTS = frozenset({"strategy", "tag", "reason", "order_id"})
 )
 @click.option("--export", type=click.Choice(["csv"]), help="Write orders.csv and fills.csv instead.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Folder for --export.")
+@click.option("--force", is_flag=True, help="Let --export replace files that exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def journal(config: Path, mode: str | None, last: int, export: str | None, out: Path, as_json: bool) -> None:
+def journal(
+    config: Path, mode: str | None, last: int, export: str | None, out: Path, force: bool, as_json: bool
+) -> None:
     """Show the journal of the bot in CONFIG. This works while the bot is running."""
     from botkit.assembly.operations import Journal, pairs_of_journal
     from botkit.project.without_strategies import account_of
 
     folder = state_folder_of(config, mode)
+    present = [str(out / f"{name}.csv") for name in _COLUMNS if (out / f"{name}.csv").exists()]
+    if export is not None and present and not force:
+        raise ConfigError(f"{', '.join(present)} already exists; choose another folder with --out, or pass --force")
     project = account_of(config)
     book = Journal.open(folder.journal, read_only=True)
     try:

@@ -19,12 +19,15 @@ from botkit.errors import BotkitError, ConfigError
 from botkit.model.clock import format_time
 from botkit.model.counts import counted
 from botkit.model.figures import fixed, money_figure, separated
+from botkit.model.reasons import grouped
 
 #: writes a session's page, and returns the entries to add to the JSON document
 Paging: TypeAlias = Callable[[Path], dict[str, Any]]
 
 #: number of reasons for refused orders to show
 _REASONS = 5
+#: the states of orders that never left this machine, which count as no orders
+_UNSENT = ("refused", "not_sent")
 
 
 @click.command()
@@ -121,14 +124,20 @@ def _session(place: Path, paging: Paging) -> dict[str, Any]:
     return document | paging(run)
 
 
+def _words(state: str) -> str:
+    return state.replace("_", " ")
+
+
 def _session_lines(found: dict[str, Any]) -> list[str]:
     zone = ZoneInfo(found["timezone"])
     speed = f" at {found['speed']:g}x" if found["speed"] != 1 else ""
-    states = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in found["states"].items())
+    states = ", ".join(f"{count:,} {_words(state)}" for state, count in found["states"].items() if state not in _UNSENT)
+    unsent = "".join(f", {found['states'][state]:,} {_words(state)}" for state in _UNSENT if state in found["states"])
     lines = [
         f"session {found['run']}, mode {found['mode']}{speed}",
         f"  {format_time(found['start'], zone)} to {format_time(found['end'], zone)}",
-        f"  {counted(found['orders'], 'order')}{f' ({states})' if states else ''}, {counted(found['fills'], 'fill')}",
+        f"  {counted(found['orders'], 'order')}{f' ({states})' if states else ''}, "
+        f"{counted(found['fills'], 'fill')}{unsent}",
     ]
     for row in found["traded"]:
         lines.append(f"  {row['strategy']} {row['pair']}:")
@@ -146,7 +155,10 @@ def _session_lines(found: dict[str, Any]) -> list[str]:
             )
         fees = ", ".join(f"{separated(amount)} {currency}" for currency, amount in row["fees"].items())
         lines.append(f"    fees {fees or 'none'}")
-    lines += [f"  refused {count:,} times: {why}" for why, count in list(found["reasons"].items())[:_REASONS]]
+    reasons = list(grouped(found["reasons"]).items())
+    lines += [f"  {count:,} refused: {why}" for why, count in reasons[:_REASONS]]
+    if len(reasons) > _REASONS:
+        lines.append(f"  ... and {len(reasons) - _REASONS} more reasons; --json has them all")
     if found["latencies_ms"]:
         middles = ", ".join(f"{name} {fixed(ms, 1)} ms" for name, ms in found["latencies_ms"].items())
         lines.append(f"  latency (median): {middles}")

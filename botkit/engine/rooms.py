@@ -61,6 +61,7 @@ REFUSALS_A_TURN_MAX = 100
 REFUSALS_CLOSED_MAX = 1_000
 #: maximum length of a message to the user, in characters; the rest is neither sent nor recorded
 _MESSAGE_MAX = 1_000
+_NOT_SENT = OrderState.NOT_SENT
 _REFUSED = OrderState.REFUSED
 _REJECTED = OrderState.REJECTED
 _ACCEPTED = frozenset({OrderState.OPEN, OrderState.UNTRIGGERED, OrderState.PARTLY_FILLED, OrderState.FILLED})
@@ -378,7 +379,9 @@ class BotRooms:
         record = self.records.get(order.strategy)
         if record is None:
             return
-        if state is _REFUSED:
+        if state is _NOT_SENT:
+            record.unsent_count += 1
+        elif state is _REFUSED:
             record.refused(order.reason)
             self.has_refused = True
             if record.refused_this_turn > REFUSALS_A_TURN_MAX and record.active:

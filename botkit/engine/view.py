@@ -240,7 +240,7 @@ class EngineView:
                 stopped_because=record.stopped_because,
                 halted=halts.get(record.name),
                 orders=record.orders_count,
-                sent=record.orders_count - record.refused_count,
+                sent=record.orders_count - record.refused_count - record.unsent_count,
                 fills=record.fills_count,
                 skips=dict(record.skips),
                 refusals=dict(record.refusals),

@@ -15,8 +15,8 @@ from botkit.model.pairs import Pair
 
 class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
     """One strategy: whether it is running, and its counts. ``halted`` is the reason why it may place no new orders.
-    ``sent`` is the number of orders that were sent or queued. ``orders`` also counts those refused at once, apart from
-    quotes and protective exits.
+    ``sent`` is the number of orders that were sent or are queued. ``orders`` also counts those that were withheld or
+    refused at once, apart from refused quotes and protective exits.
     """
 
     name: str

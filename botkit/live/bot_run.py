@@ -20,7 +20,7 @@ from botkit.live.keeper import Keeper
 from botkit.live.notices import Notices
 from botkit.live.parts import BotParts
 from botkit.live.starting import OrphanChoice, start
-from botkit.live.stopping import stop
+from botkit.live.stopping import orders_at_stop, stop
 from botkit.live.telling.logs import CURRENT_BOT
 from botkit.live.telling.outputs import BotOutputs
 from botkit.live.telling.summary import order_text, summary_of
@@ -140,7 +140,7 @@ class BotRun:
         self.failed = fault is not None
         if why != "left":
             self.outputs.state = "stopping"
-            self._say(f"stopping ({why}): cancelling open orders ...")
+            self._say(f"stopping ({why}): {orders_at_stop(self.parts.on_stop)} ...")
             log.info("stopping (%s)", why)
             await self.keeper.stop(bot)
         self.summary = summary_of(bot.standing(), why)

@@ -181,9 +181,12 @@ class Keeper:
         strike = bot.parts.folder.take_strike()
         if strike is None:
             return
+        # the guard has only this machine's clock, in which the bot's other lines are not if its emulator runs faster
+        clock = " by this machine's clock" if bot.parts.mode == "emulator" else ""
         text = (
             f"the guard cancelled {strike.cancelled} of this bot's orders at "
-            f"{format_time(strike.time, bot.parts.zone)}, after the bot had been silent for {strike.silent_s:,.0f} s"
+            f"{format_time(strike.time, bot.parts.zone)}{clock}, after the bot had been silent for "
+            f"{strike.silent_s:,.0f} s"
         )
         bot.notices.tell("warning", f"{text}; the bot is reconciled with the exchange")
         bot.note("guard", text)
@@ -258,7 +261,7 @@ class Keeper:
         said: list[str] = []
         parts = bot.parts
         try:
-            hold_back(parts.folder, bot.driver.now(), said.append)
+            is_held = hold_back(parts.folder, bot.driver.now(), said.append)
             bot.latch.look()
             if parts.mode == "paper":
                 said.append("the bot cancels its own orders; a paper account has no others")
@@ -266,7 +269,7 @@ class Keeper:
                 async with parts.outside_router(hurries=True, say=said.append) as sender:
                     own, can = own_orders(bot.journal), parts.adapter.capabilities
                     result = await panic(sender, own, own_only=False, can=can, say=said.append)
-                said.append(outcome_of(result))
+                said.append(outcome_of(result, is_held=is_held))
                 if result.left or result.left is None:
                     raise ValueError("\n".join(said))
         except Exception as error:

@@ -7,6 +7,7 @@ sends its next order. All orders are then cancelled and listed again until none 
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable, Container, Iterable, Mapping
 from decimal import Decimal
 from types import MappingProxyType
@@ -60,10 +61,16 @@ class PanicResult(msgspec.Struct, kw_only=True):
         return len(self.hit) - len(self.left or ())
 
 
-def outcome_of(result: PanicResult, *, is_running: bool = True) -> str:
-    """Format the result of a panic as text. ``is_running`` means that the bot is running and also cancels its own
-    orders.
+def outcome_of(result: PanicResult, *, is_running: bool = True, is_held: bool = True) -> str:
+    """Format the result of a panic as text. ``is_running`` means that the bot is running. If the halt was written
+    (``is_held``), it also cancels its own orders; if not, it trades on, and what is true now may not stay so.
     """
+    if is_running and not is_held:
+        return f"{_result_of(result, is_running=False)}. THE BOT IS NOT HALTED and may place new orders at any moment"
+    return _result_of(result, is_running=is_running)
+
+
+def _result_of(result: PanicResult, *, is_running: bool) -> str:
     if result.left:
         return "STILL OPEN:\n  " + "\n  ".join(result.left)
     if result.left is None:
@@ -137,10 +144,11 @@ def hold_back(folder: StateFolder, now: Nanos, say: Callable[[str], None]) -> bo
         folder.set_halt(KeptHalt(kind="panic", reason="botkit panic", time=now))
     except OSError as error:
         holder = folder.holder()
-        ends = f"stop the bot (process {holder})" if holder else "do not start the bot"
+        ends = f"end the bot (`kill {holder}`)" if holder else "do not start the bot"
+        makes = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make that folder writable"
         say(
             f"problem: the halt cannot be written to {folder.path} ({error.strerror or error}), so new orders are not "
-            f"blocked: {ends}, make that folder writable, then run `botkit panic` again"
+            f"blocked: {ends}, {makes}, then run `botkit panic` again"
         )
         return False
     say("new orders are blocked until `botkit resume`")

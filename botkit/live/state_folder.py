@@ -72,6 +72,24 @@ def account_label(email: str) -> str:
     return hashlib.sha256(email.strip().lower().encode()).hexdigest()[:12]
 
 
+def _folders_with_journal(place: Path, mode: str | None) -> list[Path]:
+    """Return the folders below ``place``, one per mode and account, that contain a journal. Unlike `Path.glob`, which
+    leaves out what it may not read, this raises FolderUnusable.
+    """
+    names, found = REAL_DISK.files.names, []
+    try:
+        for folder in [place / mode] if mode else [place / name for name in names(place)]:
+            for path in (folder / account for account in names(folder)):
+                if REAL_DISK.files.identity(path / "journal.sqlite") is not None:
+                    found.append(path)
+    except OSError as error:
+        raise FolderUnusable(
+            f"the state folder {error.filename or place} cannot be read ({error.strerror or error}), so it is unknown "
+            f"whether this bot runs and has open orders; repeat this as the user who runs the bot"
+        ) from None
+    return found
+
+
 class StateFolder:
     """A bot's folder, by default on this machine's disk."""
 
@@ -100,11 +118,11 @@ class StateFolder:
         """Return the folder of the bot with this name. Prefer the running bot's folder, then the only folder, then the
         latest folder in a mode without real money.
 
-        Raises ConfigError if there is no folder, or if the choice is ambiguous.
+        Raises ConfigError if there is no folder, or if the choice is ambiguous. Raises FolderUnusable if a folder
+        cannot be read, so that nobody takes a bot with open orders for one that has never run.
         """
         root = state_root()
-        places = sorted((root / name).glob(f"{mode or '*'}/*/journal.sqlite"))
-        found = [cls(path.parent, root=root) for path in places]
+        found = [cls(path, root=root) for path in _folders_with_journal(root / name, mode)]
         if not found:
             raise ConfigError(f"{name} has never run{f' in mode {mode}' if mode else ''}; try `botkit run`")
         running = [folder for folder in found if folder.holder() is not None]
@@ -274,6 +292,13 @@ class StateFolder:
     def leave_strike(self, strike: Strike) -> None:
         """Save a record of the guard's intervention. Raises OSError."""
         self.disk.files.write(self._strike_path, msgspec.json.encode(strike))
+
+    def strike(self) -> Strike | None:
+        """Return the guard's intervention that its bot has not taken yet, or None."""
+        try:
+            return msgspec.json.decode(self.disk.files.read(self._strike_path), type=Strike)
+        except (OSError, msgspec.DecodeError):
+            return None
 
     def take_strike(self) -> Strike | None:
         """Return the guard's intervention since the last call, or None."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 
 from botkit.engine.view import MoneyView
 from botkit.engine.view_values import PositionView
 from botkit.live.bot import Bot
+from botkit.live.parts import OnStop
 from botkit.model.counts import counted
 from botkit.model.inputs import Flatten, Stop
 from botkit.model.orders import Order, OrderState
@@ -17,6 +18,16 @@ from botkit.model.requests import CancelBatch, CancelOrder, Ending, Request
 
 #: number of attempts to sell a position at the end; an unsold remainder is kept and reported
 _FLATTEN_ROUNDS = 10
+
+
+def orders_at_stop(on_stop: Mapping[str, OnStop]) -> str:
+    """Say what becomes of the open orders at a stop. ``on_stop`` has every strategy's choice."""
+    keeping = [name for name, choice in on_stop.items() if choice == "keep"]
+    if not keeping:
+        return "cancelling open orders"
+    if len(keeping) == len(on_stop):
+        return "open orders stay open (on_stop: keep)"
+    return f"cancelling open orders, except those of {', '.join(keeping)} (on_stop: keep)"
 
 
 async def stop(bot: Bot, *, wait_s: float = 15.0) -> None:

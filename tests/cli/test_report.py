@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from botkit.cli.main import main
+from botkit.cli.report import _session_lines
 from tests.cli.first_week import FirstBot
 from tests.simulation.terminal import Terminal
 
@@ -78,6 +79,27 @@ def test_a_session_and_a_backtest_are_reported_with_metrics_in_a_single_time_zon
     for folder, first in ((run, "session "), (bot.folder / "out" / "mine" / "1", "backtest ")):
         assert main(["report", str(folder)]) == 0
         assert capsys.readouterr().out.startswith(first)
+
+
+def test_orders_that_were_never_sent_are_not_among_a_sessions_orders_and_their_reasons_are_grouped(
+    bot: FirstBot, capsys: Printed
+) -> None:
+    bot.write(balances="{twd: 12000}")  # enough for two purchases; the others are refused
+    assert main(["run", str(bot.config), "--duration", "8s", "--plain"]) == 0
+    capsys.readouterr()
+    assert main(["report", str(bot.config), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    session, status = found["session"], found["status"]
+    assert status["refused"] > 1
+    assert session["orders"] == status["orders"] == sum(session["states"].values()) - session["states"]["refused"]
+    session["states"] = {"filled": 2, "not_sent": 1, "refused": 3}
+    session["reasons"] = {"needs 5000 twd, 3 available": 1, "needs 5000 twd, 12 available": 1, "halted": 1}
+    lines = _session_lines(session)
+    assert re.fullmatch(r"  [\d,]+ orders? \(2 filled\), [\d,]+ fills?, 3 refused, 1 not sent", lines[2])
+    assert [line for line in lines if " refused: " in line] == [
+        "  2 refused: needs … twd, … available",
+        "  1 refused: halted",
+    ]
 
 
 def test_a_folder_without_a_run_is_refused(bot: FirstBot, capsys: Printed) -> None:

@@ -102,6 +102,21 @@ def test_exported_files_have_the_same_columns_and_formats_as_those_of_a_backtest
             assert forms[0] <= forms[1] or forms[0] & forms[1] or not forms[1], (column, *forms)
 
 
+def test_an_export_replaces_no_file_unless_told_to(ran: FirstBot, capsys: Printed) -> None:
+    out = ran.folder / "mine"
+    out.mkdir()
+    (out / "fills.csv").write_text("my own file")
+    export = ["journal", str(ran.config), "--export", "csv", "--out", str(out)]
+    assert main(export) == 2
+    assert f"{out / 'fills.csv'} already exists; choose another folder with --out, or pass --force" in (
+        capsys.readouterr().err
+    )
+    assert [path.name for path in out.iterdir()] == ["fills.csv"]
+    assert (out / "fills.csv").read_text() == "my own file"
+    assert main([*export, "--force"]) == 0
+    assert (out / "fills.csv").read_text().startswith("time,")
+
+
 def test_an_order_whose_outcome_is_unknown_is_listed_once(ran: FirstBot, capsys: Printed) -> None:
     assert main(["journal", str(ran.config), "--last", "0"]) == 0
     assert "open:" not in capsys.readouterr().out, "all ended"

@@ -357,5 +357,7 @@ def test_queued_orders_are_not_sent_while_another_order_in_their_pair_has_an_unk
         b.accept(order)
     b.to(120)
     assert {order.state for order in waiting} == {OrderState.NOT_SENT}
+    [shown] = b.engine.view.strategies()
+    assert shown.sent == shown.orders - len(waiting), "an order that never left this machine is not counted as sent"
     assert "is unknown; no new orders in that pair" in waiting[0].reason
     assert way_out.state is OrderState.SENDING

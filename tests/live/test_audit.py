@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from botkit.assembly.audit import _proposals
 from botkit.cli.main import main
 from botkit.exchange.bitopro import sign
 from botkit.live.replay import RecordedInputs
+from botkit.model.latency import MeasuredLatencies
 from botkit.model.pairs import Pair
 from tests.simulation.terminal import Terminal
 
@@ -126,7 +129,11 @@ def test_the_simulation_of_an_emulator_session_matches_the_session(session: Sess
     status = json.loads((session.place / "status.json").read_text())
     assert status["refused"] > 20
     assert run["orders"] == status["orders"], "those that were sent, as the bot counts them"
-    assert any(line.startswith("latency: {from: ") for line in run["proposals"])
+    [latency] = [line for line in run["proposals"] if line.startswith("latency: {from: ")]
+    assert "whose emulator ran at" not in latency
+    fast = msgspec.structs.replace(MeasuredLatencies.read(Path(run["run"])), speed=30.0)
+    [latency] = _proposals(Path(run["run"]), fast, None)
+    assert latency.endswith("; true of this run alone, whose emulator ran at 30x")
     assert any(line.startswith('slippage: "0.00') for line in run["proposals"])
     real = [pair["real"] for pair in run["pairs"] if pair["real"]]
     assert {leg["is_maker"] for leg in real} == {True, False}

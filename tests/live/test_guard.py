@@ -21,7 +21,8 @@ from botkit.live.guard import Guard, Guarding, Silence
 from botkit.live.keeper import Keeper
 from botkit.live.panic import PanicResult
 from botkit.live.state_folder import StateFolder, Strike
-from botkit.model.clock import NS_PER_HOUR
+from botkit.live.telling.status_text import status_lines, status_of
+from botkit.model.clock import NS_PER_HOUR, NS_PER_S
 from botkit.project.without_strategies import without_strategies
 from tests.live.test_ports import HandClock, MemoryDisk
 from tests.live.world import World, far_buy, kept, settled, told, until
@@ -331,7 +332,8 @@ async def test_a_bot_that_resumes_reports_the_guards_cancels_and_reconciles(worl
         bot.parts.folder.leave_strike(Strike(silent_s=7.2, cancelled=1, time=0))
         await until(lambda: "the guard cancelled 1 of this bot's orders" in told(bot))
         assert re.search(
-            r"at 1970-01-01T08:00:00.000\+08:00, after the bot had been silent for 7 s; the bot", told(bot)
+            r"at 1970-01-01T08:00:00.000\+08:00 by this machine's clock, after the bot had been silent for 7 s; the",
+            told(bot),
         )
         assert bot.parts.folder.take_strike() is None
         await until(lambda: bot.comparisons.ended > compared)
@@ -376,3 +378,37 @@ async def test_heartbeats_continue_on_a_full_disk(world: World, monkeypatch: pyt
         for _ in range(2):
             await until(lambda: bot.parts.folder.heartbeat() not in seen)
             seen.add(bot.parts.folder.heartbeat())
+
+
+async def test_status_says_how_long_a_bot_has_shown_no_sign_of_life(world: World) -> None:
+    bot = await world.start()
+    folder = bot.parts.folder
+    async with kept(bot):
+        await until(folder.read_status)
+        await asyncio.sleep(15)
+        assert not any("sign of life" in line for line in status_lines(folder))
+        beat, clock = folder.heartbeat(), HandClock()
+        assert beat is not None
+        clock.wall = beat + 15 * NS_PER_S
+        found = status_of(folder, clock)
+        [line] = [line for line in status_lines(folder, found) if "sign of life" in line]
+        assert line.startswith("its last sign of life was 15 s ago, and these figures are at least that old")
+        assert found["silent_s"] == 15
+    assert status_of(folder, clock)["silent_s"] == 15  # the bot is still there, and still silent
+
+
+async def test_status_of_a_dead_bot_says_that_its_guard_cancelled_its_orders(world: World) -> None:
+    bot = await world.start()
+    folder = bot.parts.folder
+    async with kept(bot):
+        await until(folder.read_status)
+        assert not any("guard" in line for line in status_lines(folder))
+    folder.leave_strike(Strike(silent_s=60.4, cancelled=3, time=0))
+    for _ in range(2):  # status takes nothing away from the bot's next start
+        found = status_of(folder) | {"mode": "emulator"}  # the folder of a test's bot does not name the mode
+        [line] = [line for line in status_lines(folder, found) if "guard" in line]
+        assert line == (
+            "its guard cancelled 3 orders at 1970-01-01T08:00:00.000+08:00 by this machine's clock, after 60 s without "
+            "a sign of life; orders shown as open below are from before that"
+        )
+    assert folder.take_strike() is not None

@@ -92,6 +92,9 @@ def test_a_flood_of_messages_is_combined_into_one_message_of_bounded_size() -> N
         box.tell("info", f"{i} " + "x" * 10_000, NOW)
     [message] = box.take(NOW + 30 * S)
     assert len(message.text) <= 3_000
+    *whole, last = message.text.splitlines()
+    assert all(line.endswith("...") for line in whole), "no line was cut again"
+    assert last == f"and {10_000 - len(whole):,} more".replace(",", "")
     assert box.take(NOW + 60 * S) == []
 
 

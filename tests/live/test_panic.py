@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from botkit.live.panic import OwnOrders, PanicResult, outcome_of, panic
+from botkit.live.panic import OwnOrders, PanicResult, hold_back, outcome_of, panic
+from botkit.live.state_folder import StateFolder
 from botkit.model.events import OrderReport
 from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import Answer, CancelAck, CancelAll, Ending, ListOpenOrders, Request
+from tests.live.test_ports import MemoryDisk
 from tests.report.sample_result import pair
 
 BTC = pair("btc_usdt", 2, least_lots=10_000)
@@ -100,3 +103,22 @@ async def test_orders_in_incomplete_listings_are_cancelled_but_nothing_is_claime
     assert [r.order_id for r in account.open] == ["2"]
     assert result.left is None
     assert "check its website" in outcome_of(result)
+
+
+async def test_a_panic_whose_halt_cannot_be_written_does_not_say_that_the_bot_is_halted(tmp_path: Path) -> None:
+    disk = MemoryDisk()
+    said: list[str] = []
+    folder = StateFolder(tmp_path, disk)
+    folder.lock()
+    disk.memory.full = True
+    is_held = hold_back(folder, 1, said.append)
+    assert not is_held
+    assert f"end the bot (`kill {folder.holder()}`), free some space, then run `botkit panic` again" in said[0]
+    empty = Account()
+    empty.open = []
+    result, _ = await panicked(empty, own_only=False, cancel_all=True)
+    assert outcome_of(result, is_held=is_held) == (
+        "0 orders cancelled, none still open. THE BOT IS NOT HALTED and may place new orders at any moment"
+    )
+    assert outcome_of(result) == "none still open; the running bot cancels its own orders when it is halted"
+    assert "NOT HALTED" not in outcome_of(result, is_running=False, is_held=False)

@@ -24,7 +24,7 @@ from botkit.live.keeper import Keeper
 from botkit.live.panic import hold_back, panic
 from botkit.live.ports import Repeating
 from botkit.live.state_folder import KeptHalt, StateFolder
-from botkit.live.stopping import stop
+from botkit.live.stopping import orders_at_stop, stop
 from botkit.live.telling.picture import picture_of
 from botkit.live.telling.status_text import standstills_of
 from botkit.live.telling.summary import summary_lines, summary_of
@@ -101,6 +101,12 @@ async def test_an_internal_error_stops_the_bot_but_its_orders_are_still_cancelle
     await stop(bot)
     assert not world.exchange_orders(open_only=True)
     assert bot.standing().journal_sha256 == sha, "the engine must decide nothing after an internal error"
+
+
+def test_a_stop_says_which_orders_it_leaves_open() -> None:
+    assert orders_at_stop({"a": "cancel", "b": "flatten"}) == "cancelling open orders"
+    assert orders_at_stop({"a": "keep", "b": "keep"}) == "open orders stay open (on_stop: keep)"
+    assert orders_at_stop({"a": "keep", "b": "cancel"}) == "cancelling open orders, except those of a (on_stop: keep)"
 
 
 async def test_on_stop_keep_leaves_orders_open(world: World) -> None:

@@ -583,7 +583,7 @@ def test_the_command_reports_all_bots_in_one_object_and_fails_if_any_bot_failed(
     assert main(["run", str(good), str(bad), "--duration", "1s", "--plain"]) == 1
     told = capsys.readouterr()
     assert "good: mode emulator at 60x, btc_usdt" in told.out
-    assert "good: stopping (duration)" in told.out
+    assert "good: stopping (duration): cancelling open orders ..." in told.out
     assert "bad: failed: " in told.out
     assert "bad: error: this bot has failed:" in told.err
     assert main(["run", str(good), str(good)]) == 2

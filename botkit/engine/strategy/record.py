@@ -34,6 +34,7 @@ class StrategyRecord:
         "state",
         "stopped_because",
         "timer_rings",
+        "unsent_count",
     )
 
     def __init__(self, name: str, seed: int) -> None:
@@ -54,6 +55,8 @@ class StrategyRecord:
         self.orders_count = 0
         #: those of ``orders_count`` that were refused at once, so neither queued nor sent
         self.refused_count = 0
+        #: those of ``orders_count`` that were queued and then withheld, or of which no byte was sent
+        self.unsent_count = 0
         self.fills_count = 0
 
     def skip(self, reason: str, values: dict[str, Any]) -> None:

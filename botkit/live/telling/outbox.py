@@ -97,9 +97,7 @@ class NotifierOutbox:
         self._new_day(now)
         if self._lines and self._due is not None and (all_of_it or self._due <= now):
             lines = [line if count == 1 else f"{line} ({count} times)" for line, count in self._lines.items()]
-            if self._more:
-                lines.append(f"and {self._more} more")
-            self._spend(self._message(LEVELS[self._worst], "\n".join(lines)))
+            self._spend(self._message(LEVELS[self._worst], _digest(lines, self._more)))
             self._lines.clear()
             self._more, self._worst, self._due = 0, 0, None
         messages = sorted(self._ready, key=lambda message: message.level != "breaker")
@@ -135,3 +133,13 @@ class NotifierOutbox:
     def _message(self, level: Level, text: str) -> Message:
         title = {"info": "", "warning": "warning", "error": "error", "breaker": "HALTED"}[level]
         return Message(level, f"{self._name}: {title}" if title else self._name, text[:_TEXT_MAX])
+
+
+def _digest(lines: list[str], more: int) -> str:
+    """Join as many whole lines as a message can hold, and count the others, with the ``more`` that were not kept."""
+    for shown in range(len(lines), 0, -1):
+        left = more + len(lines) - shown
+        text = "\n".join([*lines[:shown], *([f"and {left} more"] if left else [])])
+        if len(text) <= _TEXT_MAX:
+            return text
+    return lines[0]

@@ -7,11 +7,16 @@ from __future__ import annotations
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
+
+from botkit.live.clock import REAL_CLOCK
 from botkit.live.journal import Journal
 from botkit.live.latch import halts_of
+from botkit.live.ports import MachineClock
 from botkit.live.state_folder import StateFolder
 from botkit.live.telling.summary import standstill_of, stopped_lines, summary_lines
 from botkit.model.clock import NS_PER_S, Nanos, format_time
+from botkit.model.counts import counted
 from botkit.model.figures import money_figure, separated
 from botkit.model.reasons import grouped
 
@@ -20,20 +25,32 @@ _ZONE = "Asia/Taipei"
 #: if more commits than this are not yet in SQLite, the journal is reported as behind; commits are normally copied
 #: several times a second
 _WAITING_TOLD = 100
-#: a running bot writes its status every second; figures that are this old are said to be old
+#: a running bot writes its status and its heartbeat every second; if either is this old, the figures are said to be old
 _BEHIND_S = 10
 #: number of reasons to show for each strategy, most frequent first
 _REASONS_SHOWN = 20
 
 
-def status_of(folder: StateFolder) -> dict[str, Any]:
-    """Return the latest status of a bot, including whether it is running and whether it is halted."""
+def status_of(folder: StateFolder, clock: MachineClock = REAL_CLOCK) -> dict[str, Any]:
+    """Return the latest status of a bot, including whether it is running, shows signs of life, and is halted."""
     holder, halt = folder.holder(), folder.halt()
     found = folder.read_status() or {}
     found.update(running=holder is not None, pid=holder, folder=str(folder.path), mode=folder.path.parent.name)
     found["halt"] = None if halt is None else {"kind": halt.kind, "reason": halt.reason}
     found["behind_s"] = _behind_s(folder, found.get("beat")) if found["running"] else None
+    found["silent_s"] = _silent_s(folder, clock) if found["running"] else None
+    strike = folder.strike()
+    found["guard"] = None if strike is None else msgspec.to_builtins(strike)
     return found
+
+
+def _silent_s(folder: StateFolder, clock: MachineClock) -> int | None:
+    """Return the seconds since a running bot's last sign of life, or None if it was just now. Heartbeats are in this
+    machine's time, whatever the time of the bot.
+    """
+    beat = folder.heartbeat()
+    silent = 0 if beat is None else (clock.wall_ns() - beat) // NS_PER_S
+    return silent if silent >= _BEHIND_S else None
 
 
 def _behind_s(folder: StateFolder, written: object) -> int | None:
@@ -77,12 +94,28 @@ def status_lines(folder: StateFolder, found: dict[str, Any] | None = None) -> li
     lines = [*stopped_of(found), f"{_standing(found)}; mode {found['mode']}"]
     if halt is not None:
         lines.append(f"HALTED ({halt['kind']}): {halt['reason']}; `botkit resume` lifts it")
-    if found["behind_s"] is not None:
+    if found["guard"] is not None:
+        lines.append(_guard_line(found, found["guard"]))
+    if found["silent_s"] is not None:
+        lines.append(
+            f"its last sign of life was {found['silent_s']:,} s ago, and these figures are at least that old: the bot "
+            f"hangs or is suspended, or its disk cannot be written. `botkit panic` cancels its orders without it"
+        )
+    elif found["behind_s"] is not None:
         lines.append(
             f"these figures are {found['behind_s']} s old: the bot runs, but cannot write its files, and sends no new "
             f"orders while its journal is among them. Is the disk full?"
         )
     return lines + _figures(found)
+
+
+def _guard_line(found: dict[str, Any], strike: dict[str, Any]) -> str:
+    """Describe what the guard did. It has only this machine's clock, which is not that of a bot on an emulator."""
+    clock = " by this machine's clock" if found["mode"] == "emulator" else ""
+    return (
+        f"its guard cancelled {counted(strike['cancelled'], 'order')} at {_local(found, strike['time'])}{clock}, after "
+        f"{strike['silent_s']:,.0f} s without a sign of life; orders shown as open below are from before that"
+    )
 
 
 def why_lines(folder: StateFolder, span: Nanos, said: str) -> list[str]:

@@ -300,10 +300,11 @@ class _Ladder:
         if whole <= 0:
             return untested("best trades", "its trades made no profit", **figures)
         if best >= whole:
+            without = f"without its best five of {len(earned)} trades it loses money"
             return failed(
                 "best trades",
                 "no better than chance",
-                f"without its best five of {len(earned)} trades it loses money",
+                without if len(earned) > 5 else "its whole profit is from five trades or fewer",
                 "five trades prove nothing; look for many profitable ones",
                 **figures,
             )

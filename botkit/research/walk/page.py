@@ -51,12 +51,13 @@ def walk_page(result: WalkResult) -> StudyPage:
                 say("Windows"),
                 (
                     *(say("window"), say("training"), say("test"), *result.axes),
-                    *(say("{} in sample", objective), say("out of sample"), say("return"), say("Trades").lower()),
+                    *(say("{} in sample", objective), say("{} out of sample", objective)),
+                    *(say("return, all closed"), say("Trades").lower()),
                 ),
                 rows,
                 note=say(
                     "A test starts flat, after a gap as long as the longest holding period in training, and pays the "
-                    "cost of closing its positions."
+                    "cost of closing its positions: in the return, not in the objective's figures."
                 ),
             ),
         ),

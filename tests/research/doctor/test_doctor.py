@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from botkit.project.project import Project
 from botkit.research.bench import Bench
 from botkit.research.doctor.findings import Diagnosis, Rung
 from botkit.research.doctor.future import files_read
+from botkit.research.doctor.ladder import _Ladder
 from botkit.research.doctor.path import last_middles
 from botkit.research.doctor.quotes import symmetric_quotes
 from botkit.research.looks import Look, LookLedger, Market
@@ -201,6 +203,21 @@ def test_a_single_lucky_trade_is_not_treated_as_an_edge(tmp_path: Path, capsys: 
     found = examined(capsys, planted(tmp_path / "lucky", LUCKY, closes(3, YEARS, treble_on=305)))
     assert found["verdict"] in ("no better than chance", "loses after costs")
     assert found["rungs"]["best trades"]["outcome"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("pnls", "says"),
+    [
+        ([5.0, 3.0, -1.0, 2.0], "its whole profit is from five trades or fewer"),
+        ([5.0] * 5 + [-1.0] * 5, "without its best five of 10 trades it loses money"),
+    ],
+)
+def test_a_profit_from_few_trades_is_told_as_what_it_is(pnls: list[float], says: str) -> None:
+    equity = SimpleNamespace(times=np.array([0, 1]), values=np.array([1000.0, 1000.0]))
+    trades = [SimpleNamespace(pnl=pnl, closed=1) for pnl in pnls]
+    told: Any = SimpleNamespace(_trades=trades, _result=SimpleNamespace(equity=equity))
+    rung = _Ladder._best_trades(told)
+    assert (rung.outcome, rung.says) == ("failed", says)
 
 
 def test_with_too_little_data_the_doctor_reports_how_many_days_are_needed(

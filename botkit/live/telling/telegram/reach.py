@@ -19,7 +19,7 @@ from botkit.live.clock import REAL_CLOCK
 from botkit.live.panic import hold_back
 from botkit.live.ports import Disk, MachineClock
 from botkit.live.state_folder import StateFolder
-from botkit.live.telling.status_text import status_lines, why_lines
+from botkit.live.telling.status_text import status_lines, status_of, why_lines
 from botkit.model.clock import NS_PER_DAY, Nanos
 
 _FILE = "telegram.json"
@@ -134,7 +134,7 @@ class ReachableBot:
         return commands.ask(self._folder, command, timeout_s=timeout_s, clock=self._clock, by=commands.TELEGRAM, **more)
 
     def _status(self, strategy: str | None) -> str:
-        return "\n".join(status_lines(self._folder))
+        return "\n".join(status_lines(self._folder, status_of(self._folder, self._clock)))
 
     def _why(self, strategy: str | None) -> str:
         return "\n".join(why_lines(self._folder, _LOOK_BACK, "the last day"))
