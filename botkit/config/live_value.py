@@ -14,8 +14,8 @@ from botkit.errors import ConfigError
 
 
 def live_value(name: str, text: str) -> Any:
-    """Return the value of the parameter ``name`` (STRATEGY.NAME) as a JSON value. Raises ConfigError for a spelling that
-    a configuration would refuse, such as 010.
+    """Return the value of the parameter ``name`` (STRATEGY.NAME) as a JSON value. Raises ConfigError for a spelling
+    that a configuration would refuse, such as 010.
     """
     node = parse_text(text, Source(f"{name}={text}", Path.cwd(), is_file=False))
     if isinstance(node.value, dict):
