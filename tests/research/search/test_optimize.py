@@ -84,6 +84,23 @@ def test_a_backtest_of_the_best_configuration_reproduces_the_best_result(
     assert {f"s.{name}": params[name] for name in ("fast", "slow")} == found["best"]["params"]
 
 
+def test_the_best_configuration_contains_what_was_given_to_the_search_alone(
+    crossing: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    span = ["--from", "2024-01-01T12:00", "--to", "2024-01-02"]
+    found = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--seed", "7", *span)
+    again = run(Path(found["best_config"]))
+    assert again.summary["return"] == found["best"]["value"]
+    assert again.summary["return"] != run(crossing, overrides=by_hand(found["best"]["params"])).summary["return"]
+    best = yaml.safe_load(Path(found["best_config"]).read_text())
+    assert best["seed"] == 7
+    assert (str(best["backtest"]["from"]), str(best["backtest"]["to"])) == ("2024-01-01T12:00", "2024-01-02")
+
+
+def by_hand(params: dict[str, Any]) -> list[str]:
+    return [f"{name}={value}" for name, value in params.items()]
+
+
 def test_an_interrupted_and_continued_search_finds_the_same_result(
     crossing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
