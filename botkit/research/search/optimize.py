@@ -197,10 +197,25 @@ def _best_yaml(project: Project, best: Trial, objective: str, given: Mapping[str
     )
 
 
+def _nothing_lost(trials: Sequence[Trial], objective: Objective) -> list[str]:
+    """Return a sentence about the trials that rank last only because nothing was lost in them."""
+    known = [(trial, objective.nothing_lost(trial.summary)) for trial in trials if trial.state == "no_value"]
+    found = [(trial, why) for trial, why in known if why is not None]
+    if not found:
+        return []
+    trial, why = found[0]
+    return [
+        f"in {len(found)} of {len(trials)} trials, such as trial {trial.number}, {why}, so {objective.text} is "
+        "undefined: they rank last, but are not worse than the others; compare them by another objective"
+    ]
+
+
 def _notes(trials: Sequence[Trial], order: Sequence[Trial], objective: Objective) -> list[str]:
     notes = []
     if trials and order[0].value is None:
         notes.append(explain_no_value(trials, objective))
+    else:
+        notes += _nothing_lost(trials, objective)
     failed = [trial for trial in trials if trial.state == "failed"]
     if failed:
         notes.append(
