@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +22,7 @@ from botkit.assembly.operations import state_root
 from botkit.config.show import resolved
 from botkit.model.clock import Nanos
 from botkit.model.results import BacktestResult
+from botkit.plugins.discovery import PLUGIN_MODULE
 from botkit.project.project import Project
 from botkit.research.looks import (
     Look,
@@ -37,6 +39,9 @@ from botkit.research.search.axes import Point
 from botkit.research.search.study import BATCH, Evaluation, TrialRun
 from botkit.research.search.worker import by_strategy, daily_returns
 from botkit.version import __version__
+
+#: folders of installed packages
+_INSTALLED = {"site-packages", "dist-packages"}
 
 __all__ = ["Luck", "NotedLooks", "code_hash", "config_hash", "note_backtest"]
 
@@ -173,13 +178,35 @@ def note_backtest(project: Project, result: BacktestResult) -> list[str]:
 
 
 def code_hash(project: Project) -> str:
-    """Return a hash of the strategies' source files and of botkit's version."""
+    """Return a hash of the strategies' source files, of the imported modules beside them, and of botkit's version."""
     parts = [__version__]
     for strategy in project.config.strategies:
-        file = project.plugins.pick("strategies", strategy.use, "").file
-        with suppress(OSError):
-            parts.append(hashlib.sha256(Path(file).read_bytes()).hexdigest())
+        registration = project.plugins.pick("strategies", strategy.use, "")
+        own = Path(registration.file)
+        for file in (own, *_modules_beside(own)):
+            with suppress(OSError):
+                parts.append(hashlib.sha256(file.read_bytes()).hexdigest())
     return content_hash(parts)
+
+
+def _modules_beside(file: Path) -> list[Path]:
+    """Return the sorted files of the imported modules in the folder of a strategy's file, at any depth.
+
+    Other plugins of the folder are left out, because a change to them changes no trial. So are modules installed beside
+    a plugin: the folder of a one-file plugin that is installed is that of all packages.
+    """
+    folder = file.resolve().parent
+    if folder.name in _INSTALLED:
+        return []
+    found = set()
+    for name, module in list(sys.modules.items()):
+        text = getattr(module, "__file__", None)
+        if not isinstance(text, str) or name == "__main__" or name.startswith(PLUGIN_MODULE):
+            continue
+        path = Path(text).resolve()
+        if path.is_relative_to(folder) and not _INSTALLED & set(path.relative_to(folder).parts):
+            found.add(path)
+    return sorted(found - {file.resolve()})
 
 
 def config_hash(project: Project) -> str:
