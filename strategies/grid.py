@@ -53,6 +53,7 @@ class Grid(Strategy):
         self._placed_at = -1  # the cell that contained the price when the orders were placed
         self._patience = self._wait = _PATIENCE
         self._stopping = False
+        self._stays_out = False
         if self.state.get("lines") != self._lines or self.state.get("amount") != self.amount:
             # on a first start, or if the grid has changed, the first price determines which cells hold coins
             self.state.clear()
@@ -120,6 +121,8 @@ class Grid(Strategy):
         if phase == "new" and self.open_orders(self.pair):
             # a grid with other lines ran before: its orders lock coins that this one counts
             self.cancel_all(self.pair)
+        elif phase == "new" and self.stop_below is not None and bar.close <= self.stop_below:
+            self._stay_out(bar.close)
         elif phase == "new":
             self._open(bar.close)
         elif phase == "opening":
@@ -158,6 +161,16 @@ class Grid(Strategy):
             else:
                 self.market_buy(self.pair, amount=amount, tag="first")
         self._finish_opening()
+
+    def _stay_out(self, price: float) -> None:
+        """Buy nothing, because the price is where the grid would sell its coins again. It opens above `stop_below`."""
+        if not self._stays_out:
+            self._stays_out = True
+            self.log.warning(
+                "%s is at %g: the grid opens only when the price is above stop_below, %g",
+                *(self.pair, price, self.stop_below),
+            )
+        self.skip("the price is below stop_below: the grid does not open")
 
     def _finish_opening(self) -> None:
         """Distribute the coins from the initial purchase to the cells above the price, nearest first."""

@@ -72,7 +72,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         "page",
     },
     # runs in a separate process, and reads the folders of bots and runs
-    "page": {"live", "model", "backtesting.kept_runs", "report.language", "report.page_files", "report.templates"},
+    "page": {
+        "live",
+        "model",
+        "config.live_value",
+        "backtesting.kept_runs",
+        "report.language",
+        "report.page_files",
+        "report.templates",
+    },
     "guide": {"config"},
 }
 #: the public interface and the assembly code may import any package

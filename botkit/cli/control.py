@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from botkit.errors import BotkitError, ConfigError
 
@@ -100,17 +99,13 @@ def set_(config: Path, assignment: str, mode: str | None) -> None:
     restarts.
     """
     from botkit.assembly.operations import ask
+    from botkit.config.live_value import live_value
 
     target, equals, text = assignment.partition("=")
     strategy, dot, name = target.partition(".")
     if not (equals and dot and strategy and name):
         raise ConfigError(f"{assignment!r}: write STRATEGY.NAME=VALUE, such as maker.spread_bps=8")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text
-    if not isinstance(value, (str, int, float, bool, list, type(None))):
-        raise ConfigError(f"{assignment!r}: the value must be a number, text or list")
+    value = live_value(target, text)
     folder = state_folder_of(config, mode)
     click.echo(ask(folder, "set", strategy=strategy, name=name, value=value))
 

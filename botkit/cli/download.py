@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from botkit.cli.zones import TYPED_ZONE
 from botkit.config.backtest import moment
 from botkit.errors import DataError
-from botkit.model.clock import NS_PER_DAY, Nanos, format_time
+from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos, format_time
 from botkit.model.counts import counted
 from botkit.model.events import Candle
 from botkit.model.pairs import Pair
@@ -36,6 +36,8 @@ _CANDLES_A_REQUEST = 8_000
 _CANDLES = GetCandles.endpoint
 _UTC = ZoneInfo("UTC")
 _MONTH: Nanos = 28 * NS_PER_DAY
+#: how long after its end a candle is stored at the earliest
+_MARGIN: Nanos = 5 * NS_PER_S
 
 ShowShare = Callable[[float], None]
 
@@ -166,7 +168,9 @@ class _Job:
         result = Downloaded(str(pair), self._resolution, start, max(start, end))
         last_end = start  # the end of the last candle or, initially, the start of the span
         for lower, upper in _ranges(self._resolution, start, end):
-            candles = await self._ask(reads, pair, lower, upper)
+            asked_at = self._access.clock.now()
+            received = await self._ask(reads, pair, lower, upper)
+            candles = self._finished(received, asked_at)
             result.requests += 1
             if candles:
                 # each response is committed immediately, so that an interruption loses no received data
@@ -174,10 +178,22 @@ class _Job:
                 result.candles += len(candles)
                 last_end = bucket_end(candles[-1].time, self._resolution)
             show((upper - start) / (end - start))
+            if len(candles) < len(received):
+                break
         # the exchange may still add candles later than the last candle received, so do not count those as missing
         result.end = last_end
         result.missing = _buckets(self._resolution, start, last_end) - result.candles
         return result
+
+    def _finished(self, candles: tuple[Candle, ...], asked_at: Nanos) -> tuple[Candle, ...]:
+        """Return the candles that had ended by the exchange's own time. A tape keeps each candle as it was stored, so a
+        candle that this machine's clock takes for finished too early would be wrong for ever.
+        """
+        now = self._access.clock.now()
+        ahead = max(0, self._access.adapter.clock_skew_ms or 0) * NS_PER_MS
+        # the offset is exact only to the time that the request took, and to a second
+        ended = asked_at - ahead - (now - asked_at) - _MARGIN
+        return tuple(candle for candle in candles if bucket_end(candle.time, self._resolution) <= ended)
 
     async def _ask(self, reads: RateLimitedReads, pair: Pair, start: Nanos, end: Nanos) -> tuple[Candle, ...]:
         def make(request_id: int) -> Request:

@@ -133,6 +133,14 @@ def with_parameters(loaded: LoadedConfig, parameters: Mapping[str, Mapping[str, 
     return msgspec.structs.replace(loaded, config=config, root=root)
 
 
+def with_settings(loaded: LoadedConfig, values: Mapping[str, Any]) -> LoadedConfig:
+    """Return the configuration with some settings replaced, such as ``{"backtest.from": "2024-01-01"}``. Raises
+    ConfigError.
+    """
+    found = _loaded(loaded.root, loaded.path, (), values)
+    return msgspec.structs.replace(found, overrides=loaded.overrides)
+
+
 def _loaded(root: Node, path: Path, overrides: Sequence[str], values: Mapping[str, Any]) -> LoadedConfig:
     for override in overrides:
         root = _override(root, override)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TypeAlias
 
 import msgspec
-import yaml
 
+from botkit.config.live_value import live_value
 from botkit.errors import BotkitError
 from botkit.live.commands import ask
 from botkit.live.page_control import PAGE
@@ -86,14 +86,5 @@ def carry_out(bot: ShownBot, command: PageCommand) -> str:
     for key in ("bot", "confirm"):
         document.pop(key, None)
     if isinstance(command, SetCommand):
-        document["value"] = _value(command.value)
+        document["value"] = live_value(f"{command.strategy}.{command.name}", command.value)
     return ask(bot.folder, name, timeout_s=_PANIC_S if name == "panic" else _ANSWER_S, by=PAGE, **document)
-
-
-def _value(text: str) -> object:
-    """Parse a parameter's value in the same way as `botkit set`."""
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError):
-        return text
-    return value if isinstance(value, (str, int, float, bool, list, type(None))) else text

@@ -21,6 +21,8 @@ from botkit.errors import PluginError
 
 GROUP = "botkit"
 LOAD_VARIABLE = "BOTKIT_LOAD_PLUGINS"
+#: how the module names of plugin files begin
+PLUGIN_MODULE = "botkit_plugin_"
 
 Origin = Literal["built-in", "entry point", "folder", "module"]
 
@@ -173,7 +175,7 @@ def import_file(file: Path) -> ModuleType:
     if known is not None and known[0] == text:
         return known[1]
     digest = hashlib.sha256(str(real).encode()).hexdigest()[:12]
-    name = f"botkit_plugin_{digest}_{real.stem}"
+    name = f"{PLUGIN_MODULE}{digest}_{real.stem}"
     spec = importlib.util.spec_from_file_location(name, real)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)

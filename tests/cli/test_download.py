@@ -5,15 +5,20 @@ HTTP.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from botkit.cli.main import main
 from botkit.exchange.bitopro.facts import packaged_pairs
+from botkit.live import market_access
+from botkit.live.clock import REAL_CLOCK, SteadyClock
 from botkit.live.limits import rate_limited_reads
+from botkit.model.clock import format_time
 from botkit.tape.tape import Tape
 from tests.market_venue import MarketVenue
 
@@ -103,6 +108,27 @@ def test_candles_missing_between_two_downloads_also_become_a_gap(run: Run, tmp_p
         run(venue, "btc_twd", "--from", "2025-01-01", "--to", "2025-01-01T01:00", "--out", out)
         run(venue, "btc_twd", "--to", "2025-01-01T02:00", "--out", out)
     assert gaps(out) == [(60, 90)]
+
+
+def test_a_running_candle_is_not_stored_even_if_this_machines_clock_is_ahead(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "tape"
+    ahead = 3600 * 10**9
+    monkeypatch.setattr(market_access, "SteadyClock", lambda: SteadyClock(wall=lambda: REAL_CLOCK.wall_ns() + ahead))
+    before = int(time.time())
+    first = before // 60 * 60 - 90 * 60
+    # buckets until some after the present one, as an exchange would not have them: the request can take a while
+    candles = {first + 60 * i: 3_000_000 + i for i in range(95)}
+    start = format_time(first * 10**9, ZoneInfo("UTC"))[:16]
+    with MarketVenue(candles=candles) as venue:
+        code, _, err = run(venue, "btc_twd", "--from", start, "--out", out)
+    after = time.time()
+    assert code == 0, err
+    stored = [first + 60 * i for i in closes(out)]
+    assert stored[0] == first
+    assert stored[-1] + 60 <= after
+    assert stored[-1] + 60 > before - 60 - 30, "what had ended half a minute before is stored"
 
 
 def test_an_interrupted_download_keeps_all_earlier_responses(run: Run, tmp_path: Path) -> None:

@@ -173,3 +173,19 @@ def test_below_the_stop_price_all_orders_are_cancelled_and_the_coins_sold(world:
     # the strategy stays out of the market when the price recovers
     assert [order for order in out.orders if order.spec.created > out.result.fills[-1].time] == []
     assert "stopped: the price fell below stop_below" in out.skips
+
+
+def test_a_grid_started_at_or_below_its_stop_price_buys_nothing_until_the_price_is_above_it_and_says_so_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.candles("btc_usdt", path(48_500, 48_300, 48_500))
+    out = world.run("grid", {**PARAMS, "stop_below": 48_500}, balances=MONEY)
+    assert not out.fills
+    assert "the price is below stop_below: the grid does not open" in out.skips
+    assert caplog.text.count("the grid opens only when the price is above stop_below") == 1
+
+
+def test_a_grid_started_below_its_stop_price_opens_once_the_price_is_above_it(world: World) -> None:
+    world.candles("btc_usdt", path(48_300, 48_800))
+    first, *_ = world.run("grid", {**PARAMS, "stop_below": 48_500}, balances=MONEY).fills
+    assert first.price > 48_500

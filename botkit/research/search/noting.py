@@ -7,19 +7,22 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from botkit.assembly.operations import state_root
 from botkit.config.show import resolved
 from botkit.model.clock import Nanos
 from botkit.model.results import BacktestResult
+from botkit.plugins.discovery import PLUGIN_MODULE
 from botkit.project.project import Project
 from botkit.research.looks import (
     Look,
@@ -37,13 +40,16 @@ from botkit.research.search.study import BATCH, Evaluation, TrialRun
 from botkit.research.search.worker import by_strategy, daily_returns
 from botkit.version import __version__
 
+#: folders of installed packages
+_INSTALLED = {"site-packages", "dist-packages"}
+
 __all__ = ["Luck", "NotedLooks", "code_hash", "config_hash", "note_backtest"]
 
 
 class Luck(msgspec.Struct, frozen=True):
     """The number of looks at this market, and the annual Sharpe ratio that the best of these looks would achieve
-    without any skill over the ``days`` of one trial: of the search's span, or of a walk-forward's training window. The
-    ratio is None if there are too few days.
+    without any skill over the full ``days`` of one trial: of the search's span, or of a walk-forward's training window.
+    The ratio is None if there are too few days.
     """
 
     looks: int
@@ -81,7 +87,7 @@ class NotedLooks:
         """Record a backtest as a look, unless it failed."""
         if evaluation.error or self._is_off:
             return
-        self._days = max(self._days, len(evaluation.returns))
+        self._days = max(self._days, len(_full_days(evaluation.returns)))
         start, end = job.span(*self._span)
         look = Look(
             code=self.code,
@@ -134,16 +140,23 @@ class NotedLooks:
             looks = [look for market in markets for look in distinct(self._ledger.looks(market, start, end))]
         except LooksError:
             return None
-        days = self._days or max((len(look.returns) for look in looks), default=0)
+        days = self._days or max((len(_full_days(look.returns)) for look in looks), default=0)
         if len(looks) < 2 or days < 30:
             return Luck(len(looks), days, None)
         # the variance of a ratio without skill is 1 / days, so a ratio over other days is put on the scale of a trial's
-        ratios = np.array([_ratio(look) * math.sqrt(len(look.returns) / days) for look in looks])
+        own = [_full_days(look.returns) for look in looks]
+        ratios = np.array([_ratio(full) * math.sqrt(len(full) / days) for full in own])
         return Luck(len(looks), days, expected_best(len(looks), variance_by_luck(ratios, days)) * math.sqrt(365))
 
 
-def _ratio(look: Look) -> float:
-    return float(of_days(np.nan_to_num(np.array(look.returns)))) if len(look.returns) > 1 else 0.0
+def _full_days(returns: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Return the returns of the full days. Partial days, whose return is NaN, are no days of a Sharpe ratio."""
+    found = np.array(returns, dtype=np.float64)
+    return found[~np.isnan(found)]
+
+
+def _ratio(full_days: npt.NDArray[np.float64]) -> float:
+    return float(of_days(full_days)) if len(full_days) > 1 else 0.0
 
 
 def note_backtest(project: Project, result: BacktestResult) -> list[str]:
@@ -165,13 +178,35 @@ def note_backtest(project: Project, result: BacktestResult) -> list[str]:
 
 
 def code_hash(project: Project) -> str:
-    """Return a hash of the strategies' source files and of botkit's version."""
+    """Return a hash of the strategies' source files, of the imported modules beside them, and of botkit's version."""
     parts = [__version__]
     for strategy in project.config.strategies:
-        file = project.plugins.pick("strategies", strategy.use, "").file
-        with suppress(OSError):
-            parts.append(hashlib.sha256(Path(file).read_bytes()).hexdigest())
+        registration = project.plugins.pick("strategies", strategy.use, "")
+        own = Path(registration.file)
+        for file in (own, *_modules_beside(own)):
+            with suppress(OSError):
+                parts.append(hashlib.sha256(file.read_bytes()).hexdigest())
     return content_hash(parts)
+
+
+def _modules_beside(file: Path) -> list[Path]:
+    """Return the sorted files of the imported modules in the folder of a strategy's file, at any depth.
+
+    Other plugins of the folder are left out, because a change to them changes no trial. So are modules installed beside
+    a plugin: the folder of a one-file plugin that is installed is that of all packages.
+    """
+    folder = file.resolve().parent
+    if folder.name in _INSTALLED:
+        return []
+    found = set()
+    for name, module in list(sys.modules.items()):
+        text = getattr(module, "__file__", None)
+        if not isinstance(text, str) or name == "__main__" or name.startswith(PLUGIN_MODULE):
+            continue
+        path = Path(text).resolve()
+        if path.is_relative_to(folder) and not _INSTALLED & set(path.relative_to(folder).parts):
+            found.add(path)
+    return sorted(found - {file.resolve()})
 
 
 def config_hash(project: Project) -> str:

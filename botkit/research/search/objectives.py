@@ -29,6 +29,13 @@ FIGURES: dict[str, int] = {
     "volatility": -1,
 }
 
+#: ratios to what was lost, which have no value if nothing was: why, and a figure that a trial with enough data has
+_NOTHING_LOST = {
+    "profit_factor": ("no trade lost", "win_rate"),
+    "sortino": ("no day lost", "cagr"),
+    "calmar": ("equity never fell", "cagr"),
+}
+
 
 class Objective:
     """Computes the objective of a trial from its summary."""
@@ -63,6 +70,11 @@ class Objective:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ConfigError(f"--objective {self.text}: it returned {value!r}, which is not a number")
         return float(value) if math.isfinite(value) else None
+
+    def nothing_lost(self, summary: Mapping[str, Any]) -> str | None:
+        """Return why the objective has no value if it is a ratio to losses and the trial had none. Otherwise None."""
+        why, given = _NOTHING_LOST.get(self.text, ("", ""))
+        return why if why and summary.get(self.text) is None and summary.get(given) is not None else None
 
     def rank(self, figure: float | None) -> float | None:
         """Return ``figure`` with its sign changed if lower values are better."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
-from botkit.config.load import with_parameters
+from botkit.config.load import with_parameters, with_settings
 from botkit.config.show import resolved_yaml
 from botkit.project.project import Project
 from botkit.report.study import render_study
@@ -47,7 +49,12 @@ def search(
     wanted = asked(project, settings, seed)  # validate the settings before opening the data
     bench = bench_of(project, recipe)
     return _search(
-        bench, settings, wanted, lambda: make_runner(project, recipe, settings, wanted.trials, tell), progress
+        bench,
+        settings,
+        wanted,
+        lambda: make_runner(project, recipe, settings, wanted.trials, tell),
+        progress,
+        {"seed": recipe.seed, "backtest.from": recipe.start, "backtest.to": recipe.end, "backtest.data": recipe.data},
     )
 
 
@@ -70,7 +77,9 @@ def _search(
     wanted: Asked,
     make: Callable[[], InProcess | ProcessPool | Cluster],
     progress: Callable[[Progress], None],
+    given: Mapping[str, Any] = MappingProxyType({}),
 ) -> SearchResult:
+    """Run a search. ``given`` contains settings in place of the configuration's, where they are not None."""
     span = span_of(bench)
     looks = NotedLooks(bench.project, *span, is_synthetic=bench.feed.synthetic, fixed=wanted.fixed, command="optimize")
     definition = definition_of(settings, wanted, looks, bench.feed, span)
@@ -101,7 +110,7 @@ def _search(
                 interrupts=interrupts,
             )
             was_interrupted = _was_stopped(study, looks)
-            result = _written(bench, settings, wanted.objective, tally.ended, looks, folder)
+            result = _written(bench, settings, wanted.objective, tally.ended, looks, folder, given)
     # a Ctrl-C pressed after the last trial has completed counts as well
     return msgspec.structs.replace(result, was_interrupted=was_interrupted or interrupts.came)
 
@@ -140,13 +149,14 @@ def _written(
     ended: list[Trial],
     looks: NotedLooks,
     folder: SearchFolder,
+    given: Mapping[str, Any],
 ) -> SearchResult:
     """Write the best configuration and the page into the folder, and return the result."""
     project = bench.project
     order = ranked(ended, objective)
     best_config = None
     if order and order[0].value is not None:
-        best_config = folder.write_best(_best_yaml(project, order[0], settings.objective))
+        best_config = folder.write_best(_best_yaml(project, order[0], settings.objective, given))
     luck = looks.luck()
     notes = [*_notes(ended, order, objective), *looks.notes]
     page = search_page(
@@ -176,19 +186,36 @@ def _folder(project: Project, settings: SearchSettings) -> Path:
     return newest_search(parent) if settings.is_continued else next_search(parent)
 
 
-def _best_yaml(project: Project, best: Trial, objective: str) -> str:
+def _best_yaml(project: Project, best: Trial, objective: str, given: Mapping[str, Any]) -> str:
+    """Return the configuration that repeats the best trial, so it contains what was ``given`` to the search alone."""
     chosen = ", ".join(f"{name} = {value}" for name, value in best.params.items())
+    loaded = with_parameters(project.loaded, by_strategy(best.params))
     return (
         f"# The best of a search: trial {best.number}, {objective} {best.value:.6g}, with {chosen}.\n"
         "# All trials: trials.jsonl. The best of many looks better than it is; see `botkit guide research`.\n"
-        + resolved_yaml(with_parameters(project.loaded, by_strategy(best.params)))
+        + resolved_yaml(with_settings(loaded, {key: value for key, value in given.items() if value is not None}))
     )
+
+
+def _nothing_lost(trials: Sequence[Trial], objective: Objective) -> list[str]:
+    """Return a sentence about the trials that rank last only because nothing was lost in them."""
+    known = [(trial, objective.nothing_lost(trial.summary)) for trial in trials if trial.state == "no_value"]
+    found = [(trial, why) for trial, why in known if why is not None]
+    if not found:
+        return []
+    trial, why = found[0]
+    return [
+        f"in {len(found)} of {len(trials)} trials, such as trial {trial.number}, {why}, so {objective.text} is "
+        "undefined: they rank last, but are not worse than the others; compare them by another objective"
+    ]
 
 
 def _notes(trials: Sequence[Trial], order: Sequence[Trial], objective: Objective) -> list[str]:
     notes = []
     if trials and order[0].value is None:
         notes.append(explain_no_value(trials, objective))
+    else:
+        notes += _nothing_lost(trials, objective)
     failed = [trial for trial in trials if trial.state == "failed"]
     if failed:
         notes.append(

@@ -256,7 +256,9 @@ class Study:
         if trades < self._min_trades:
             state, reason = "few_trades", f"{trades} trades, fewer than {self._min_trades}"
         elif value is None:
-            state, reason = "no_value", f"{self._objective.text} is undefined"
+            why = self._objective.nothing_lost(summary)
+            is_undefined = f"{self._objective.text} is undefined"
+            state, reason = "no_value", f"{is_undefined}, because {why}" if why else is_undefined
         return Trial(
             job.number,
             job.point,

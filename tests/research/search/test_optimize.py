@@ -30,6 +30,23 @@ from tests.waiting import wait_for
 
 ASKED = ["--param", "s.fast=3:9:2", "--param", "s.slow=10:40:10", "--objective", "return", "--min-trades", "1"]
 
+#: buys each time it holds nothing, and sells after ``kept`` minutes
+LOSES_OR_NOT = """
+pair: Pair
+kept: int = 1
+
+def on_start(self):
+    self.subscribe_bars(self.pair, "1m")
+    self.minutes = 0
+
+def on_bar(self, bar):
+    self.minutes += 1
+    if self.minutes % (self.kept + 1) == 1:
+        self.market_buy(self.pair, spend=1000.0)
+    elif self.minutes % (self.kept + 1) == 0:
+        self.close(self.pair)
+"""
+
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,6 +102,23 @@ def test_a_backtest_of_the_best_configuration_reproduces_the_best_result(
     assert {f"s.{name}": params[name] for name in ("fast", "slow")} == found["best"]["params"]
 
 
+def test_the_best_configuration_contains_what_was_given_to_the_search_alone(
+    crossing: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    span = ["--from", "2024-01-01T12:00", "--to", "2024-01-02"]
+    found = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--seed", "7", *span)
+    again = run(Path(found["best_config"]))
+    assert again.summary["return"] == found["best"]["value"]
+    assert again.summary["return"] != run(crossing, overrides=by_hand(found["best"]["params"])).summary["return"]
+    best = yaml.safe_load(Path(found["best_config"]).read_text())
+    assert best["seed"] == 7
+    assert (str(best["backtest"]["from"]), str(best["backtest"]["to"])) == ("2024-01-01T12:00", "2024-01-02")
+
+
+def by_hand(params: dict[str, Any]) -> list[str]:
+    return [f"{name}={value}" for name, value in params.items()]
+
+
 def test_an_interrupted_and_continued_search_finds_the_same_result(
     crossing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +169,26 @@ def test_a_search_cannot_be_continued_once_a_fixed_parameter_has_changed(
     assert crossing.read_text() != text
     assert main(["optimize", str(crossing), *only_fast, "--continue", "--jobs", "1"]) == 2
     assert 'that search had s.slow = "20", this one has "60"' in capsys.readouterr().err
+
+
+def test_a_search_cannot_be_continued_once_a_module_beside_the_strategy_has_changed(
+    tmp_path: Path, crossing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugins = tmp_path / "plugins"
+    (plugins / "_shifted_signals.py").write_text("SHIFT = 0\n")
+    (plugins / "other.py").write_text("")
+    strategy = plugins / "scripted.py"
+    strategy.write_text("import _shifted_signals\n" + strategy.read_text())
+    monkeypatch.syspath_prepend(str(plugins))
+    try:
+        optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "2")
+        (plugins / "other.py").write_text("ANOTHER_PLUGIN = 1\n")
+        assert len(optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "3", "--continue")["trials"]) == 3
+        (plugins / "_shifted_signals.py").write_text("SHIFT = 6\n")
+        assert main(["optimize", str(crossing), *ASKED, "--continue", "--jobs", "1"]) == 2
+        assert "the strategies' code has changed since that search" in capsys.readouterr().err
+    finally:
+        sys.modules.pop("_shifted_signals", None)
 
 
 def test_a_search_cannot_be_continued_on_other_data(
@@ -303,6 +357,27 @@ def test_if_no_trial_has_a_value_the_reason_is_printed_and_the_exit_code_is_1(
     assert code == 1
     assert "none of 2 trials has a value for sharpe; the most frequent reason: sharpe is undefined" in out
     assert "best.yaml" not in out
+
+
+def test_trials_in_which_no_trade_lost_rank_last_by_profit_factor_but_are_said_not_to_be_worse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugins = write_strategy(tmp_path, LOSES_OR_NOT)
+    data = write_candles(tmp_path / "candles.csv", [60_000.0 + 10 * row - 20 * (row % 7 == 6) for row in range(1_500)])
+    config = write_config(
+        tmp_path,
+        f"[{{path: {data}, pair: btc_usdt, kind: candles}}]",
+        plugins=plugins,
+        balances='{usdt: "10000"}',
+    )
+    asked = ["--param", "s.kept=6,500", "--objective", "profit_factor", "--min-trades", "1", "--jobs", "1"]
+    code = main(["optimize", str(config), *asked])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert code == 0, printed
+    says = "no trade lost, so profit_factor is undefined: they rank last, but are not worse than the others"
+    assert f"note: in 1 of 2 trials, such as trial 1, {says}" in printed
+    page = Path("out/test/searches/1/search.html").read_text()
+    assert says in page
 
 
 def test_a_table_of_the_best_trials_is_printed(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:

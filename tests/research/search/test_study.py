@@ -279,3 +279,21 @@ def test_an_objective_that_raises_is_named_in_the_error() -> None:
 def test_an_unknown_sampler_is_named_in_the_error() -> None:
     with pytest.raises(ConfigError, match="choose grid, random, tpe"):
         make_sampler("bayes", AXES, None, {}, 1)
+
+
+@pytest.mark.parametrize(
+    ("objective", "summary", "why"),
+    [
+        ("profit_factor", {"profit_factor": None, "win_rate": 1.0}, "no trade lost"),
+        ("sortino", {"sortino": None, "cagr": 0.5}, "no day lost"),
+        ("calmar", {"calmar": None, "cagr": 0.5}, "equity never fell"),
+        ("sortino", {"sortino": None, "cagr": None}, None),  # too few days
+        ("profit_factor", {"profit_factor": None, "win_rate": None}, None),  # no trades
+        ("profit_factor", {"profit_factor": 1.2, "win_rate": 0.5}, None),
+        ("sharpe", {"sharpe": None, "cagr": 0.5}, None),
+    ],
+)
+def test_a_ratio_to_losses_says_when_there_were_none(
+    objective: str, summary: dict[str, float | None], why: str | None
+) -> None:
+    assert Objective(objective).nothing_lost(summary) == why

@@ -14,7 +14,7 @@ from botkit.cli.main import main
 from botkit.project.project import Project
 from botkit.research.luck.sharpe import expected_best
 from botkit.research.search import noting
-from botkit.research.search.noting import NotedLooks
+from botkit.research.search.noting import Luck, NotedLooks
 from botkit.research.search.study import Evaluation, TrialRun
 from tests.backtest_world import run, write_strategy
 from tests.research.conftest import CROSS
@@ -171,6 +171,26 @@ def test_what_luck_reaches_is_on_the_scale_of_one_training_window(days: Path, mo
     assert luck is not None
     assert (luck.looks, luck.days) == (200, 60)
     assert luck.sharpe_by_luck == pytest.approx(expected_best(200, 1 / 59) * math.sqrt(365), rel=0.1)
+
+
+def test_partial_days_do_not_count_in_what_luck_reaches(days: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(noting, "is_test_running", lambda: False)
+    random = np.random.default_rng(1)
+    returns = random.normal(0.001, 0.01, (50, 60)).tolist()
+
+    def luck_of(name: str, partial: tuple[float, ...]) -> Luck | None:
+        monkeypatch.setenv("BOTKIT_STATE", str(days.parent / name))
+        looks = NotedLooks(Project.load(days), 0, 62 * DAY, is_synthetic=False, fixed={}, command="optimize")
+        for number, full in enumerate(returns):
+            found = (*partial, *full, *partial)
+            looks.add(TrialRun(number, {"s.fast": number}), Evaluation({}, "", "", 0, found))
+        looks.flush()
+        return looks.luck()
+
+    luck = luck_of("partial", (float("nan"),))
+    assert luck is not None
+    assert luck.days == 60
+    assert luck == luck_of("full", ())
 
 
 @pytest.mark.parametrize(
