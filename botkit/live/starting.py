@@ -382,7 +382,7 @@ def _tell_of_orphans(bot: Bot, orders: list[Order], what: str) -> None:
 
 
 def _owners(bot: Bot, orders: list[Order]) -> str:
-    """Return whether orders are of removed strategies, of those that another has replaced under their name, or both."""
+    """Return "removed", "replaced" or both, for what became of the orders' strategies."""
     present = {order.strategy in bot.view.names() for order in orders}
     return " or ".join(["removed"] * (False in present) + ["replaced"] * (True in present))
 
