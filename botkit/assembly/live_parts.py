@@ -73,6 +73,7 @@ def make_parts(
         adapter=adapter,
         folder=folder,
         on_stop={strategy.label: strategy.on_stop or config.live.on_stop for strategy in config.strategies},
+        uses={strategy.label: strategy.use for strategy in config.strategies},
         recording_bytes_max=config.log.record_mb << 20,
         unfilled_kept_ns=config.log.journal_days * NS_PER_DAY,
         address=address,

@@ -318,13 +318,20 @@ class EngineView:
 
     def streams(self) -> list[StreamWanted]:
         """Return the streams that a running bot follows: tickers, the books and trades of its traded or watched pairs,
-        and the trades that value its fees.
+        and the trades that value its fees, or what it holds in pairs that it has left.
         """
         rooms = self._rooms
         books = {} if rooms.watch is None else rooms.watch.followed()
         wanted = [StreamWanted(pair, "books", depth) for pair, depth in books.items()]
         fees = rooms.portfolio.fees
-        wanted += [StreamWanted(pair, "trades") for pair in (*books, *(fees.pairs if fees.is_followed else ()))]
+        held = [p.pair for name in rooms.records for p in rooms.portfolio.positions(name) if not p.is_flat]
+        left = [
+            pair
+            for pair in (*held, *(order.pair for order in rooms.table.all_open()))
+            if pair in rooms.portfolio.prices
+        ]
+        followed = dict.fromkeys((*books, *(fees.pairs if fees.is_followed else ()), *left))
+        wanted += [StreamWanted(pair, "trades") for pair in followed]
         return wanted + [StreamWanted(m.pair, "tickers") for m in rooms.markets.all() if m.ticker_listeners]
 
     @property

@@ -43,6 +43,8 @@ class BotParts(msgspec.Struct, frozen=True, kw_only=True):
     adapter: Adapter
     folder: StateFolder
     on_stop: Mapping[str, OnStop]
+    #: which strategy (``use``) each name is
+    uses: Mapping[str, str]
     #: the maximum disk space for the recordings of all runs
     recording_bytes_max: int
     #: how long orders that became final without a fill stay in the journal

@@ -28,7 +28,8 @@ log = logging.getLogger("botkit.live")
 
 # the standard library's json, because a strategy's state may contain any type, and int keys must become text
 _document = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-_NOTHING_KEPT = _document({"state": {}, "timers": {}, "best": {}}).encode()
+#: the document of a strategy that keeps nothing
+NOTHING_KEPT = _document({"state": {}, "timers": {}, "best": {}}).encode()
 
 
 class Persistence:
@@ -55,6 +56,8 @@ class Persistence:
         self._books_due = False
         #: False until it is certain what the bot owns, because newly opened books may still be refused
         self.owns_books = True
+        #: strategies whose state is not written yet, because the journal still has that of another under their name
+        self.withheld: frozenset[str] = frozenset()
         #: (strategy, reason) for strategies whose state could not be written since the last call
         self.unwritable: list[tuple[str, str]] = []
 
@@ -159,9 +162,11 @@ class Persistence:
         if document is not None and written.get("portfolio") != document:
             changed.append(("portfolio", document))
         for name, kept in self._view.all_kept().items():
+            if name in self.withheld:
+                continue
             key = f"strategy:{name}"
             try:
-                text = _document(kept).encode() if any(kept.values()) else _NOTHING_KEPT
+                text = _document(kept).encode() if any(kept.values()) else NOTHING_KEPT
             except (TypeError, ValueError, RecursionError) as error:
                 self._tell_unwritable(key, name, unkept(kept["state"]) or str(error))
                 continue

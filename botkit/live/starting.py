@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
@@ -41,6 +40,7 @@ from botkit.live.run_files import RunFiles
 from botkit.live.start_refused import StartRefused
 from botkit.live.state_folder import JOURNAL_HALT
 from botkit.live.telling.summary import standstill_of
+from botkit.live.uses import Uses
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.counts import counted
 from botkit.model.inputs import (
@@ -98,12 +98,13 @@ async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "r
         if changed is not None:
             notices.tell("warning", changed)
         await _share_limits(bot, opened)
-        gone = _restore(bot, opened, orphans)
+        uses = Uses(opened.journal, parts.uses)
+        gone = _restore(bot, opened, orphans, uses)
         await _claim_pool(bot)
         await connect(bot)
         await _settle(bot, gone, orphans, opened)
         await _claim(bot)
-        await _begin(bot)
+        await _begin(bot, uses)
         stack.pop_all()
         return bot
 
@@ -145,9 +146,10 @@ async def _share_limits(bot: Bot, opened: Opened) -> None:
         await shared.succeed(before)
 
 
-def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
+def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice, uses: Uses) -> list[Order]:
     """Restore the engine's state from earlier runs and return the open orders of strategies that are no longer
-    configured. Like all others, they are restored, so that what became of them is found out and booked.
+    configured, or that are another strategy under the same name. Like all others, they are restored, so that what
+    became of them is found out and booked.
     """
     journal, parts = opened.journal, bot.parts
     document = journal.document("portfolio")
@@ -163,17 +165,22 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
         fills = journal.fills(order.client_id)
         booked = tuple(BookedExecution(fill.price_ticks, fill.lots, fill.fee_units) for fill in fills)
         orders.append(RestoredOrder(order, booked))
-        if order.strategy not in names and order.state in LIVE_STATES:
+        if (order.strategy not in names or order.strategy in uses.former) and order.state in LIVE_STATES:
             gone.append(order)
     undecided = [order for order in gone if not order.cancel_requested]
     if undecided and orphans == "refuse":
-        strategies = ", ".join(sorted({order.strategy for order in undecided}))
+        owners = sorted({order.strategy for order in undecided})
+        strategies = ", ".join(
+            f"{name}, which was {uses.former[name]} and is {parts.uses[name]}" if name in uses.former else name
+            for name in owners
+        )
         raise StartRefused(
             f"{counted(len(undecided), 'open order')} of strategies no longer in the configuration ({strategies}). "
             "Restore the strategies, or start once with --cancel (cancel them) or --adopt (leave them open, as foreign "
             "orders)"
         )
-    kept = {name: found for name in names if (found := journal.document(f"strategy:{name}")) is not None}
+    bot.persistence.withheld = frozenset(uses.former)
+    kept = {name: found for name in names if (found := uses.kept(name)) is not None}
     halts = {name: reason for name, reason in halts_of(journal).items() if name in names}
     halt = parts.folder.halt()
     lifted = [level for level in bot.latch.lifted if level is not None or halt is None]
@@ -181,6 +188,8 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
         bot.notices.tell("error", f"halted ({halt.kind}): {halt.reason}. No new orders; `botkit resume` lifts it")
     if opened.losses is not None and halt is not None and opened.losses not in halt.reason:
         bot.notices.tell("error", opened.losses)  # an earlier, unresolved loss stays in force
+    for sentence in uses.sentences():
+        bot.notices.tell("warning", sentence)
     for name, reason in halts.items():
         bot.notices.tell("warning", standstill_of(name, reason))
     set_by_hand = still_set(journal, bot.view.strategies(), parts.pairs, parts.zone, bot.notices.tell)
@@ -338,8 +347,8 @@ def _is_settled(bot: Bot) -> bool:
 
 
 async def _end_orphans(bot: Bot, gone: list[Order], orphans: OrphanChoice) -> None:
-    """Cancel or let go of the orders of removed strategies that are still open. What they executed is already booked,
-    and an order whose outcome is unknown is followed until it is known.
+    """Cancel or let go of the orders of removed and replaced strategies that are still open. What they executed is
+    already booked, and an order whose outcome is unknown is followed until it is known.
     """
     left: list[Order] = []
     if orphans == "adopt":
@@ -351,32 +360,39 @@ async def _end_orphans(bot: Bot, gone: list[Order], orphans: OrphanChoice) -> No
         before = bot.comparisons.began
         bot.comparisons.at_once()  # it finds them again, as foreign orders
         await _until(bot, lambda: bot.comparisons.began != before, _SETTLE_S)
-        _tell_of_orphans(bot, len(left), _LEFT_OPEN)
+        _tell_of_orphans(bot, left, _LEFT_OPEN)
     rest = [order for order in gone if order not in left]
     bot.say(CancelOrphans(tuple(order.client_id for order in rest if order.state not in FINAL_STATES)))
     await _until(bot, lambda: all(not order.order_id or order.state in FINAL_STATES for order in rest), _SETTLE_S)
     still = [order.order_id for order in rest if order.order_id and order.state not in FINAL_STATES]
     if still:
         raise StartRefused(
-            f"orders of removed strategies could not be cancelled within {_SETTLE_S:.0f} s: {', '.join(still[:5])}"
+            f"orders of {_owners(bot, rest)} strategies could not be cancelled within {_SETTLE_S:.0f} s: "
+            f"{', '.join(still[:5])}"
         )
-    for state, count in Counter(order.state for order in rest).items():
+    for state in dict.fromkeys(order.state for order in rest):
         if state is OrderState.ABSENT:
             what = "proved never to have arrived"
         elif state in FINAL_STATES:
             what = state.value
         else:
             what = "sent when the last run ended, and the outcome is unknown; what turns up is cancelled"
-        _tell_of_orphans(bot, count, what)
+        _tell_of_orphans(bot, [order for order in rest if order.state is state], what)
 
 
-def _tell_of_orphans(bot: Bot, count: int, what: str) -> None:
-    bot.notices.tell(
-        "warning", f"{counted(count, 'order')} of removed strategies {'was' if count == 1 else 'were'} {what}"
-    )
+def _tell_of_orphans(bot: Bot, orders: list[Order], what: str) -> None:
+    count = len(orders)
+    whose = f"{counted(count, 'order')} of {_owners(bot, orders)} strategies"
+    bot.notices.tell("warning", f"{whose} {'was' if count == 1 else 'were'} {what}")
 
 
-async def _begin(bot: Bot) -> None:
+def _owners(bot: Bot, orders: list[Order]) -> str:
+    """Return "removed", "replaced" or both, for what became of the orders' strategies."""
+    present = {order.strategy in bot.view.names() for order in orders}
+    return " or ".join(["removed"] * (False in present) + ["replaced"] * (True in present))
+
+
+async def _begin(bot: Bot, uses: Uses) -> None:
     first, first_client_id = bot.comparisons.first, 0
     if first is not None and first.unwritten:
         # a folder that was put back leads to the ids of the lost run, and they may just be those of this run
@@ -384,6 +400,11 @@ async def _begin(bot: Bot) -> None:
             first_client_id = bot.persistence.skip_ids(first.unwritten_until)
         except JournalError as error:
             raise StartRefused(f"client ids cannot be reserved: {error}. Nothing was traded") from None
+    try:
+        uses.keep()
+    except JournalError as error:
+        raise StartRefused(f"{error}. Nothing was traded") from None
+    bot.persistence.withheld = frozenset()
     bot.say(Begin(reads_history=True, first_client_id=first_client_id))
     if bot.start_failures:
         raise StartRefused(bot.start_failures[0])
