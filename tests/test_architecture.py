@@ -362,7 +362,7 @@ BESIDE_A_BOT: dict[str, set[str]] = {
     # reads a recording after the run
     "live/replay.py": {"open", "read_bytes"},
     # the log is for human readers; no code reads it back, and the library's handler opens the file
-    "live/telling/logs.py": {"mkdir"},
+    "live/notifications/logs.py": {"mkdir"},
     # runs an emulator for tests that have no event loop
     "emulator/thread.py": {"concurrent.futures.Future", "threading.Thread"},
 }

@@ -27,7 +27,7 @@ from botkit.engine.engine import Engine
 from botkit.engine.market.blocks import SharedBlocks
 from botkit.engine.strategy.parameters import pairs_of
 from botkit.errors import BotkitError, ConfigError
-from botkit.live.telling.logs import LogFile
+from botkit.live.notifications.logs import LogFile
 from botkit.model.clock import NS_PER_S, Nanos, format_time
 from botkit.model.extension import FeeModel, no_discount
 from botkit.model.pairs import Pair

@@ -12,9 +12,7 @@ from botkit.live.journal_rows import JournalError
 from botkit.live.latch import lift
 from botkit.live.limits.sharing import ledger_usage
 from botkit.live.machine import this_machine
-from botkit.live.panic import OwnOrders, hold_back, outcome_of, own_orders, panic
-from botkit.live.state_folder import StateFolder, state_root
-from botkit.live.telling.status_text import (
+from botkit.live.notifications.status_text import (
     reasons_of,
     standstills_of,
     status_lines,
@@ -22,7 +20,9 @@ from botkit.live.telling.status_text import (
     stopped_of,
     why_lines,
 )
-from botkit.live.telling.summary import summary_lines
+from botkit.live.notifications.summary import summary_lines
+from botkit.live.panic import OwnOrders, hold_back, outcome_of, own_orders, panic
+from botkit.live.state_folder import StateFolder, state_root
 
 __all__ = [
     "Journal",

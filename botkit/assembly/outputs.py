@@ -9,11 +9,11 @@ from functools import partial
 
 from botkit.config.secrets import SecretOptions, credentials, ledger_passwords
 from botkit.live.machine import this_machine
+from botkit.live.notifications.display import Display
+from botkit.live.notifications.logs import LogFile, Redactor
+from botkit.live.notifications.notify import Channel, policy_of
+from botkit.live.notifications.outputs import BotOutputs
 from botkit.live.ports import Machine
-from botkit.live.telling.display import Display
-from botkit.live.telling.logs import LogFile, Redactor
-from botkit.live.telling.notify import Channel, policy_of
-from botkit.live.telling.outputs import BotOutputs
 from botkit.model.clock import day_start
 from botkit.plugins import made
 from botkit.project.project import Project

@@ -8,7 +8,7 @@ from typing import Any
 from botkit.assembly.guard import start_guard
 from botkit.assembly.live_parts import LiveParts
 from botkit.live.bot_run import BotRun
-from botkit.live.telling.outputs import BotOutputs
+from botkit.live.notifications.outputs import BotOutputs
 
 __all__ = ["BotRun", "bot_run"]
 

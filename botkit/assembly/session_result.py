@@ -35,10 +35,10 @@ from botkit.engine.money.ownership_report import Ownership
 from botkit.engine.outcome import Outcome
 from botkit.errors import DataError
 from botkit.live.limits.recorded_slots import replayed_pools
+from botkit.live.notifications.lines import LINES, lines_in
+from botkit.live.notifications.unvalued_fees import unvalued_fees_caution
 from botkit.live.replay import RecordedInputs, Replay, ReplayError, RunHeader, Verdict, read_header, verdict_on
 from botkit.live.run_files import DECISIONS
-from botkit.live.telling.lines import LINES, lines_in
-from botkit.live.telling.unvalued_fees import unvalued_fees_caution
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.columns import MarketColumns
 from botkit.model.events import Fill

@@ -222,7 +222,7 @@ async def _run(
                     shows_lines=console is None,
                 )
             )
-        _Signals([run.keeper for run in runs], partial(_leave_blocked, runs)).install()
+        _Signals([run.supervisor for run in runs], partial(_leave_blocked, runs)).install()
         if several:
             await asyncio.gather(*(run.run_beside_others(duration) for run in runs))
         else:
@@ -275,11 +275,11 @@ class _Signals:
     send this signal, so receiving it again does not mean "quit immediately".
     """
 
-    def __init__(self, keepers: Sequence[Any], leave_blocked: Callable[[], None]) -> None:
+    def __init__(self, supervisors: Sequence[Any], leave_blocked: Callable[[], None]) -> None:
         """``leave_blocked`` ends the process. It is called if the second signal arrives while the event loop has not
         even processed the first, because a callback of a strategy does not return.
         """
-        self._keepers = keepers
+        self._supervisors = supervisors
         self._leave_blocked = leave_blocked
         #: the signals that have arrived, and those that the event loop has processed
         self._arrived = self._count = 0
@@ -316,16 +316,16 @@ class _Signals:
     def asked(self) -> None:
         """Handle a signal that requests a clean stop."""
         self._count += 1
-        for keeper in self._keepers:
+        for supervisor in self._supervisors:
             if self._count == 1:
-                keeper.request_stop("signal")
+                supervisor.request_stop("signal")
             else:
-                keeper.leave_now()
+                supervisor.leave_now()
 
     def hung_up(self) -> None:
         """Handle the closing of the terminal."""
-        for keeper in self._keepers:
-            keeper.request_stop("hangup")
+        for supervisor in self._supervisors:
+            supervisor.request_stop("hangup")
 
 
 def _leave_blocked(runs: Sequence[Any]) -> None:

@@ -25,6 +25,14 @@ from botkit.live.latch import Latch
 from botkit.live.latencies import Latencies
 from botkit.live.limits.leases import SharedLimits
 from botkit.live.notices import Notices
+from botkit.live.notifications.fills import FillNews
+from botkit.live.notifications.lines import Lines
+from botkit.live.notifications.messages import Messages
+from botkit.live.notifications.minutes import Minutes
+from botkit.live.notifications.order_news import OrderNews
+from botkit.live.notifications.outcome_news import tell_failures
+from botkit.live.notifications.page_feed import PageFeed
+from botkit.live.notifications.stream_news import StreamNews
 from botkit.live.page_files import PageFiles
 from botkit.live.parts import BotParts
 from botkit.live.persistence import Persistence
@@ -33,14 +41,6 @@ from botkit.live.run_files import RunFiles
 from botkit.live.standing import Standing
 from botkit.live.standstill import Standstill
 from botkit.live.streams import Streams
-from botkit.live.telling.fills import FillNews
-from botkit.live.telling.lines import Lines
-from botkit.live.telling.messages import Messages
-from botkit.live.telling.minutes import Minutes
-from botkit.live.telling.order_news import OrderNews
-from botkit.live.telling.outcome_news import tell_failures
-from botkit.live.telling.page_feed import PageFeed
-from botkit.live.telling.stream_news import StreamNews
 from botkit.live.watchdog import Blocked, Watchdog
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, Connection, ConnectionState

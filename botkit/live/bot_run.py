@@ -16,14 +16,14 @@ from botkit.errors import BotkitError
 from botkit.live.bot import Bot
 from botkit.live.collector import quiet_collector
 from botkit.live.guard import Guarding, GuardProcess
-from botkit.live.keeper import Keeper
 from botkit.live.notices import Notices
+from botkit.live.notifications.logs import CURRENT_BOT
+from botkit.live.notifications.outputs import BotOutputs
+from botkit.live.notifications.summary import order_text, summary_of
 from botkit.live.parts import BotParts
 from botkit.live.starting import OrphanChoice, start
 from botkit.live.stopping import orders_at_stop, stop
-from botkit.live.telling.logs import CURRENT_BOT
-from botkit.live.telling.outputs import BotOutputs
-from botkit.live.telling.summary import order_text, summary_of
+from botkit.live.supervisor import Supervisor
 from botkit.model.counts import counted
 
 log = logging.getLogger("botkit.live")
@@ -65,7 +65,7 @@ class BotRun:
         self._say = say
         self._orphans = orphans
         self._notices = Notices()
-        self.keeper = Keeper()
+        self.supervisor = Supervisor()
         if say_notice is not None:
             self._notices.listeners.append(say_notice)
         self._shows_lines = shows_lines
@@ -98,7 +98,7 @@ class BotRun:
             outputs.started(bot)
             if self._shows_lines:
                 bot.fills.listeners.append(self._say)
-                self.keeper.on_line = self._say
+                self.supervisor.on_line = self._say
             with quiet_collector():
                 await self._keep(bot, duration_s)
             # unless the user chose not to wait, a guard keeps trying to cancel the orders that the bot could not cancel
@@ -128,13 +128,13 @@ class BotRun:
 
     async def _keep(self, bot: Bot, duration_s: float | None) -> None:
         try:
-            why = await self.keeper.run(bot, duration_s)
+            why = await self.supervisor.run(bot, duration_s)
         except Exception:
             # cancel the open orders, no matter what failed here
             with contextlib.suppress(Exception):
                 await stop(bot)
             self.summary = summary_of(bot.standing(), "failed")
-            self.keeper.write_status(bot, "failed")
+            self.supervisor.write_status(bot, "failed")
             raise
         fault = bot.driver.fault
         self.failed = fault is not None
@@ -142,9 +142,9 @@ class BotRun:
             self.outputs.state = "stopping"
             self._say(f"stopping ({why}): {orders_at_stop(self.parts.on_stop)} ...")
             log.info("stopping (%s)", why)
-            await self.keeper.stop(bot)
+            await self.supervisor.stop(bot)
         self.summary = summary_of(bot.standing(), why)
-        self.keeper.write_status(bot, why)
+        self.supervisor.write_status(bot, why)
         self.has_stopped_strategies = bool(self.summary["stopped"])
         self._look_for_orders(bot)
         if fault is not None:

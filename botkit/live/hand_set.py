@@ -16,7 +16,7 @@ import msgspec
 from botkit.engine.strategy.parameters import check_live_parameter
 from botkit.engine.view_values import StrategyView
 from botkit.live.journal import Journal
-from botkit.live.telling.page_feed import spelled
+from botkit.live.notifications.page_feed import spelled
 from botkit.model.clock import Nanos, format_time
 from botkit.model.pairs import Pair
 

@@ -18,7 +18,7 @@ def botkit_register_notifiers(register: Callable[[str, Callable[[Options], Notif
 
 
 def _bell(options: Options) -> Notifier:
-    from botkit.live.telling.notify import Bell
+    from botkit.live.notifications.notify import Bell
 
     if options:
         raise ValueError(f"bell takes no options, but got {next(iter(options))!r}")
@@ -26,19 +26,19 @@ def _bell(options: Options) -> Notifier:
 
 
 def _telegram(options: Options) -> Notifier:
-    from botkit.live.telling.telegram.notifier import TelegramNotifier
+    from botkit.live.notifications.telegram.notifier import TelegramNotifier
 
     return TelegramNotifier(options)
 
 
 def _check_telegram(options: Options) -> None:
-    from botkit.live.telling.telegram.notifier import check_options
+    from botkit.live.notifications.telegram.notifier import check_options
 
     check_options(options)
 
 
 def _apprise(options: Options) -> Notifier:
-    from botkit.live.telling.notify import AppriseNotifier
+    from botkit.live.notifications.notify import AppriseNotifier
 
     return AppriseNotifier(options)
 

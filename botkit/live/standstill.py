@@ -18,7 +18,7 @@ STANDSTILL_S = 15.0
 
 
 class Standstill:
-    """Detects gaps between the keeper's beats. ``on_wake(seconds)`` is called after a gap."""
+    """Detects gaps between the supervisor's beats. ``on_wake(seconds)`` is called after a gap."""
 
     def __init__(
         self, on_wake: Callable[[float], None], compared_at: Callable[[], Nanos], *, speed: float = 1.0

@@ -32,6 +32,7 @@ from botkit.live.latch import halts_of
 from botkit.live.limits.protocol import LedgerUnreachable
 from botkit.live.limits.succession import keep_identity, predecessor
 from botkit.live.notices import Notices
+from botkit.live.notifications.summary import standstill_of
 from botkit.live.opening import Opened, losses_of, open_bot
 from botkit.live.parts import BotParts
 from botkit.live.persistence import Persistence, without_locks
@@ -39,7 +40,6 @@ from botkit.live.refused_key import KEY_HALT
 from botkit.live.run_files import RunFiles
 from botkit.live.start_refused import StartRefused
 from botkit.live.state_folder import JOURNAL_HALT
-from botkit.live.telling.summary import standstill_of
 from botkit.live.uses import Uses
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.counts import counted

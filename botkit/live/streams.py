@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from botkit.engine.outcome_parts import StreamWanted
-from botkit.live.telling.stream_news import CONNECTED, StreamNews
+from botkit.live.notifications.stream_news import CONNECTED, StreamNews
 from botkit.model.adapter import Adapter, StreamKind
 from botkit.model.clock import Nanos
 from botkit.model.events import Connection, ConnectionState

@@ -16,13 +16,13 @@ from botkit.live.journal import Journal
 from botkit.live.journal_decimals import decimals_of
 from botkit.live.journal_reading import FillRecord
 from botkit.live.journal_rows import JournalError
+from botkit.live.notifications.lines import LINES
+from botkit.live.notifications.messages import MESSAGES
+from botkit.live.notifications.minutes import MINUTES
+from botkit.live.notifications.page_feed import PageState
+from botkit.live.notifications.unvalued_fees import unvalued_fees_sentence
 from botkit.live.page_files import PageFiles
 from botkit.live.state_folder import StateFolder
-from botkit.live.telling.lines import LINES
-from botkit.live.telling.messages import MESSAGES
-from botkit.live.telling.minutes import MINUTES
-from botkit.live.telling.page_feed import PageState
-from botkit.live.telling.unvalued_fees import unvalued_fees_sentence
 from botkit.model.money import UNIT, format_units
 from botkit.page.candles import PairCandles, candle_of
 from botkit.page.following import FollowedFile

@@ -1,5 +1,5 @@
 """A pair's candles for the chart, built from the one-minute candles that a bot writes
-(`botkit.live.telling.minutes`).
+(`botkit.live.notifications.minutes`).
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ import pytest
 from botkit.backtesting.parts import BacktestParts
 from botkit.backtesting.session import run_decisions
 from botkit.errors import BotkitError, ConfigError
-from botkit.live.telling.logs import JsonLines, Redactor
+from botkit.live.notifications.logs import JsonLines, Redactor
 from botkit.model.clock import NS_PER_S, Nanos, format_time
 from botkit.model.extension import hookimpl
 from botkit.model.order_spec import OrderSpec

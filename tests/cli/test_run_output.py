@@ -65,7 +65,7 @@ def test_lines_that_cannot_be_printed_are_dropped_with_a_single_logged_warning(
     assert caplog.text.count("cannot write to standard output") == 1
 
 
-class Keeper:
+class Supervisor:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
@@ -77,14 +77,14 @@ class Keeper:
 
 
 async def test_a_second_interrupt_quits_immediately_but_a_second_hangup_does_not() -> None:
-    keeper = Keeper()
-    signals = _Signals([keeper], lambda: None)
+    supervisor = Supervisor()
+    signals = _Signals([supervisor], lambda: None)
     signals.hung_up()
     signals.hung_up()
-    assert keeper.asked == ["hangup", "hangup"]
+    assert supervisor.asked == ["hangup", "hangup"]
     signals.asked()
     signals.asked()
-    assert keeper.asked[2:] == ["signal", "left"]
+    assert supervisor.asked[2:] == ["signal", "left"]
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals")

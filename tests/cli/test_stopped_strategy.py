@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from botkit.cli.main import main
-from botkit.live.telling.picture import Picture, PictureStrategy
-from botkit.live.telling.view import line_of, screen_of
+from botkit.live.notifications.picture import Picture, PictureStrategy
+from botkit.live.notifications.view import line_of, screen_of
 from tests.cli.first_week import FirstBot
 from tests.simulation.terminal import Terminal
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from botkit.exchange.bitopro import sign
-from botkit.live.telling import order_news
+from botkit.live.notifications import order_news
 from tests.live.world import World, make_world
 from tests.shared_market import _emulators_share_their_markets
 

@@ -71,7 +71,7 @@ KILLS_A_WORLD = 20
 _LANES = 2
 _UNIT = 10**8
 _PATIENCE_S = 60.0
-#: the longest interval between the keeper's checks for commands
+#: the longest interval between the supervisor's checks for commands
 _COMMANDS_S = 0.25
 
 STRATEGY = '''

@@ -6,7 +6,14 @@ from typing import Any
 
 import msgspec
 
-from botkit.live.telling.picture import LimitRow, Picture, PictureOrder, PicturePosition, PictureStrategy, PriceRow
+from botkit.live.notifications.picture import (
+    LimitRow,
+    Picture,
+    PictureOrder,
+    PicturePosition,
+    PictureStrategy,
+    PriceRow,
+)
 
 PICTURE = Picture(
     name="demo",

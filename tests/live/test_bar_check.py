@@ -15,7 +15,7 @@ from botkit.engine.market import watch
 from botkit.engine.market.bar_check import BarCheck, agrees
 from botkit.exchange.bitopro import sign
 from botkit.live.bot import Bot
-from botkit.live.keeper import Keeper
+from botkit.live.supervisor import Supervisor
 from botkit.model.events import Bar, Candle, Connection, ConnectionState, Trade
 from botkit.model.requests import GetCandles
 from tests.engine_world import BTC, MINUTE, T0, Listener, S
@@ -112,12 +112,12 @@ async def test_a_failed_candle_read_is_retried(fast: World, monkeypatch: pytest.
 
 async def test_candle_reads_are_reproduced_in_a_replay(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
     bot = await watched(fast, monkeypatch)
-    keeper = Keeper()
-    running = asyncio.create_task(keeper.run(bot, None))
+    supervisor = Supervisor()
+    running = asyncio.create_task(supervisor.run(bot, None))
     await until(lambda: figures(bot)["checked"] >= 2, 60)
-    keeper.request_stop("by the test")
+    supervisor.request_stop("by the test")
     await running
-    await keeper.stop(bot)
+    await supervisor.stop(bot)
     await bot.close()
     assert replay_run(run_folder(bot)).difference is None
     assert '"endpoint":"trading_history"' in (run_folder(bot) / "decisions.jsonl").read_text()

@@ -18,9 +18,9 @@ from botkit.live import commands
 from botkit.live.bot import Bot
 from botkit.live.capital import parse_amounts
 from botkit.live.journal import Journal
-from botkit.live.keeper import Keeper
 from botkit.live.starting import StartRefused
 from botkit.live.stopping import stop
+from botkit.live.supervisor import Supervisor
 from botkit.model.events import BalanceReport
 from botkit.model.inputs import MoveCapital
 from tests.live.books import differences
@@ -79,8 +79,8 @@ async def test_capital_can_be_added_to_and_taken_from_a_running_bot(
     funded: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bot = await funded.start()
-    keeper = Keeper()
-    running = asyncio.create_task(keeper.run(bot, None))
+    supervisor = Supervisor()
+    running = asyncio.create_task(supervisor.run(bot, None))
     await until(lambda: bot.opening_equity is not None)
     loss_before = bot.view.money.day_pnl("p")
     assert loss_before is not None
@@ -129,9 +129,9 @@ async def test_capital_can_be_added_to_and_taken_from_a_running_bot(
     code, text = await said(funded, capsys, "take", "p", "usdt=20000", "btc=0.5")
     assert code == 0, text
     assert puppet(bot).position("btc_usdt").amount == 0
-    keeper.request_stop("by the test")
+    supervisor.request_stop("by the test")
     await running
-    await keeper.stop(bot)
+    await supervisor.stop(bot)
     await bot.close()
     notes = [text for _, kind, text in _notes(funded) if kind == "capital"]
     assert notes == ["p usdt +20000 btc +0.5", "p usdt -20000 btc -0.5"]
@@ -205,8 +205,8 @@ async def test_coins_are_added_at_their_cost_for_both_running_and_stopped_bots(
 async def test_a_replay_reproduces_capital_moves(funded: World) -> None:
     (funded.folder / "plugins" / "puppet.py").write_text(STRATEGY)
     bot = await funded.start()
-    keeper = Keeper()
-    running = asyncio.create_task(keeper.run(bot, None))
+    supervisor = Supervisor()
+    running = asyncio.create_task(supervisor.run(bot, None))
     await until(lambda: bot.opening_equity is not None)
     for units, cost_e8 in (({"usdt": 20_000 * 10**8, "btc": 10**7}, 5 * 10**12), ({"usdt": -(10**8)}, None)):
         count = bot.view.strategies()[0].orders
@@ -217,9 +217,9 @@ async def test_a_replay_reproduces_capital_moves(funded: World) -> None:
         await asyncio.to_thread(
             commands.ask, bot.parts.folder, "capital", timeout_s=30.0, strategy="p", units={"usdt": 10**18}
         )
-    keeper.request_stop("by the test")
+    supervisor.request_stop("by the test")
     await running
-    await keeper.stop(bot)
+    await supervisor.stop(bot)
     await bot.close()
     assert replay_run(run_folder(bot)).difference is None
     assert (run_folder(bot) / "decisions.jsonl").read_text().count('"k":"capital"') == 2
@@ -290,8 +290,8 @@ async def test_money_locked_by_a_stopped_bots_orders_cannot_be_withdrawn(
 
 async def test_capital_is_not_moved_if_the_move_cannot_be_journaled(funded: World) -> None:
     bot = await funded.start()
-    keeper = Keeper()
-    running = asyncio.create_task(keeper.run(bot, None))
+    supervisor = Supervisor()
+    running = asyncio.create_task(supervisor.run(bot, None))
     await until(lambda: bot.opening_equity is not None)
     before = bot.view.money.unassigned
     with funded.disk.read_only("journal.sqlite"), pytest.raises(commands.CommandFailed, match="cannot be written"):
@@ -299,7 +299,7 @@ async def test_capital_is_not_moved_if_the_move_cannot_be_journaled(funded: Worl
             commands.ask, bot.parts.folder, "capital", timeout_s=30.0, strategy="p", units={"usdt": 100}
         )
     assert bot.view.money.unassigned == before
-    keeper.leave_now()
+    supervisor.leave_now()
     await running
 
 

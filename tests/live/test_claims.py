@@ -128,7 +128,7 @@ async def test_a_bots_claim_includes_the_coins_it_has_bought(account: Account) -
         bought = puppet(a).market_buy("btc_usdt", spend=10_000)
         a.driver.wake()
         await until(lambda: bought.is_final)
-        a.keep_claim()  # the keeper calls this every second
+        a.keep_claim()  # the supervisor calls this every second
         has = a.view.money.holdings(None)["btc"]
         assert has > 0
         told = await account.refused("b", '{btc: "1.05"}')

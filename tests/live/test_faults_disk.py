@@ -17,9 +17,9 @@ import pytest
 from botkit.live.bot import Bot
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
+from botkit.live.notifications.status_text import status_lines
 from botkit.live.starting import StartRefused
 from botkit.live.state_folder import AlreadyRunning, FolderUnusable, KeptHalt, StateFolder
-from botkit.live.telling.status_text import status_lines
 from botkit.model.inputs import Pause, Resume
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
@@ -701,11 +701,11 @@ async def test_stopping_during_a_create_leaves_no_open_order_behind(
 ) -> None:
     bot = await world.start()
     world.emulator.add_fault({**fault, "where": "create_order", "count": 1})
-    async with kept(bot) as keeper:
+    async with kept(bot) as supervisor:
         order = far_buy(bot)
         await until(lambda: order.sent)  # the stream may report the order long before the response arrives
-    keeper.request_stop("signal")
-    await keeper.stop(bot)
+    supervisor.request_stop("signal")
+    await supervisor.stop(bot)
     assert order.state in ends, order
     assert not world.exchange_orders(open_only=True)
     assert bot.remaining() == []

@@ -19,9 +19,9 @@ from botkit.exchange.bitopro import sign
 from botkit.live import watchdog
 from botkit.live.bot import Bot
 from botkit.live.machine import resident_bytes
-from botkit.live.telling.memory import WARN_FROM_MB, MemoryWatch
-from botkit.live.telling.notify import Channel, Telling
-from botkit.live.telling.outbox import Policy
+from botkit.live.notifications.memory import WARN_FROM_MB, MemoryWatch
+from botkit.live.notifications.notify import Channel, Notifications
+from botkit.live.notifications.outbox import Policy
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
 from tests.live.world import CONFIG, World, far_buy, kept, make_world, puppet, settled, strategy_of, told, until
@@ -329,12 +329,12 @@ def test_a_notifier_that_calls_exit_stops_neither_the_bot_nor_the_notifications(
     from botkit.live.clock import SteadyClock
 
     exits = Exits()
-    telling = Telling(
+    notifications = Notifications(
         [Channel("exits", exits, Policy(digest_s=0))], name="bot", clock=SteadyClock(), day_start=lambda now: 0
     )
-    telling.start()
-    telling.tell("info", "one")
-    wait_for(lambda: telling.figures["failed"])
-    telling.tell("info", "two")
-    telling.close()
-    assert telling.figures["failed"] == 2
+    notifications.start()
+    notifications.tell("info", "one")
+    wait_for(lambda: notifications.figures["failed"])
+    notifications.tell("info", "two")
+    notifications.close()
+    assert notifications.figures["failed"] == 2

@@ -108,7 +108,7 @@ async def test_a_wrong_clock_halts_the_bot_and_the_difference_is_reported(calm: 
         assert re.search(r"this machine's clock is 3,(599|600),\d{3} ms", told(bot))
         assert "ms ahead of the exchange's; set it, restart the bot, then resume" in told(bot)
         assert far_buy(bot).is_refused
-        await asyncio.sleep(0.5)  # two checks by the keeper
+        await asyncio.sleep(0.5)  # two checks by the supervisor
         assert told(bot).count("set it, restart the bot") == 1  # halted only once, not again at every check
         assert exchange_rows(calm.emulator) == []
 

@@ -21,14 +21,14 @@ from botkit.cli.main import main
 from botkit.emulator import Emulator, EmulatorOptions
 from botkit.live.bot import Bot
 from botkit.live.notices import Notices
+from botkit.live.notifications.metrics_server import samples_of
+from botkit.live.notifications.picture import picture_of
+from botkit.live.notifications.status_text import status_lines
+from botkit.live.notifications.summary import summary_lines, summary_of
+from botkit.live.notifications.view import line_of
 from botkit.live.recording import BEGUN, INPUTS, PREFIX
 from botkit.live.replay import Entries
 from botkit.live.starting import start
-from botkit.live.telling.metrics_server import samples_of
-from botkit.live.telling.picture import picture_of
-from botkit.live.telling.status_text import status_lines
-from botkit.live.telling.summary import summary_lines, summary_of
-from botkit.live.telling.view import line_of
 from botkit.model.adapter import Adapter
 from botkit.model.requests import Answer, Ending, GetCandles, Request
 from botkit.page.bots import Bots
@@ -212,9 +212,9 @@ def test_until_there_is_a_price_every_place_with_a_profit_says_what_is_missing(t
             parts = world.parts(wrap=lambda adapter: RarelyTraded(adapter, is_mute=True))
             bot = await world.start_from(parts)
             money = bot.view.money
-            async with kept(bot) as keeper:
+            async with kept(bot) as supervisor:
                 lines: list[str] = []
-                keeper.on_line = lines.append
+                supervisor.on_line = lines.append
                 await until(lambda: bot.opening_equity is not None)
                 await buy(bot)
                 await asyncio.sleep(10)

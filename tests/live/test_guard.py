@@ -18,10 +18,10 @@ import pytest
 from botkit.errors import BotkitError
 from botkit.live.disk import RealFiles
 from botkit.live.guard import Guard, Guarding, Silence
-from botkit.live.keeper import Keeper
+from botkit.live.notifications.status_text import status_lines, status_of
 from botkit.live.panic import PanicResult
 from botkit.live.state_folder import StateFolder, Strike
-from botkit.live.telling.status_text import status_lines, status_of
+from botkit.live.supervisor import Supervisor
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S
 from botkit.project.without_strategies import without_strategies
 from tests.live.test_ports import HandClock, MemoryDisk
@@ -342,12 +342,12 @@ async def test_a_bot_that_resumes_reports_the_guards_cancels_and_reconciles(worl
 
 async def test_successive_heartbeats_always_differ(world: World) -> None:
     bot = await world.start()
-    keeper, clock = Keeper(), HandClock()
+    supervisor, clock = Supervisor(), HandClock()
     bot.parts = msgspec.structs.replace(bot.parts, machine=replace(bot.parts.machine, clock=clock))
     seen = [bot.parts.folder.heartbeat()]
     for step in (0, 0, 1, -NS_PER_HOUR, NS_PER_HOUR - 1):
         clock.wall += step
-        keeper.beat(bot)
+        supervisor.beat(bot)
         seen.append(bot.parts.folder.heartbeat())
     assert all(before != after for before, after in pairwise(seen))
 
@@ -358,7 +358,7 @@ async def test_heartbeats_continue_while_a_bot_waits_for_its_last_orders(world: 
     await settled(far_buy(bot))
     world.emulator.add_fault({"kind": "delay_request", "where": "*", "value": 90_000})
     beats: set[int | None] = set()
-    stopping = asyncio.create_task(Keeper().stop(bot))
+    stopping = asyncio.create_task(Supervisor().stop(bot))
     while not stopping.done():
         beats.add(bot.parts.folder.heartbeat())
         await asyncio.sleep(0.25)

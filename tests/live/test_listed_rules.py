@@ -13,8 +13,8 @@ from botkit.assembly.live import live_parts
 from botkit.engine.market import listed_rules
 from botkit.live.bot import Bot
 from botkit.live.notices import Notices
+from botkit.live.notifications.summary import summary_lines, summary_of
 from botkit.live.starting import start
-from botkit.live.telling.summary import summary_lines, summary_of
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_S
 from botkit.model.orders import OrderState
 from botkit.project.project import Project

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from botkit.errors import ConfigError
-from botkit.live.telling.logs import HIDDEN, LogFile, Redactor
+from botkit.live.notifications.logs import HIDDEN, LogFile, Redactor
 
 SECRET = "canary-5f1d0c"
 

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from botkit.errors import ConfigError
-from botkit.live.telling.metrics_server import MetricsServer, MetricsSource, samples_of
+from botkit.live.notifications.metrics_server import MetricsServer, MetricsSource, samples_of
 from tests.live.pictures import PICTURE, picture
 
 parser = pytest.importorskip("prometheus_client.parser")

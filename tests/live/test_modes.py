@@ -22,11 +22,11 @@ from botkit.cli.main import main
 from botkit.emulator import DEFAULT_ACCOUNT
 from botkit.emulator.thread import EmulatorThread
 from botkit.errors import ConfigError
-from botkit.live.keeper import Keeper
 from botkit.live.notices import Notices
 from botkit.live.start_refused import StartRefused
 from botkit.live.starting import start
 from botkit.live.stopping import stop
+from botkit.live.supervisor import Supervisor
 from botkit.model.clock import NS_PER_S
 from botkit.model.counts import counted
 from botkit.model.orders import Order, OrderState
@@ -179,9 +179,9 @@ async def test_no_secret_is_written_to_errors_messages_or_files(world: World, tm
 
 async def test_a_keeper_writes_a_status_file_for_other_processes(world: World) -> None:
     bot = await world.start()
-    keeper = Keeper()
-    assert await keeper.run(bot, 0.4) == "duration"
-    await keeper.stop(bot)
+    supervisor = Supervisor()
+    assert await supervisor.run(bot, 0.4) == "duration"
+    await supervisor.stop(bot)
     status = bot.parts.folder.read_status()
     assert status is not None
     assert status["open_orders"] == 0

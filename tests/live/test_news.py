@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from botkit.exchange.bitopro.facts import packaged_pairs
-from botkit.live.telling import order_news
-from botkit.live.telling.order_news import OrderNews
-from botkit.live.telling.stream_news import StreamNews
+from botkit.live.notifications import order_news
+from botkit.live.notifications.order_news import OrderNews
+from botkit.live.notifications.stream_news import StreamNews
 from botkit.model.clock import NS_PER_MINUTE
 from botkit.model.events import Connection, ConnectionState
 from botkit.model.orders import Order, OrderSpec, OrderState, OrderType, Side

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from botkit.assembly.outputs import bot_outputs
 from botkit.errors import ConfigError
-from botkit.live.telling import notify
-from botkit.live.telling.logs import HIDDEN, Redactor
-from botkit.live.telling.notify import AppriseNotifier, Channel, Telling, TryLater, policy_of
-from botkit.live.telling.outbox import LEVELS, LINES_MAX, Level, NotifierOutbox, Policy
+from botkit.live.notifications import notify
+from botkit.live.notifications.logs import HIDDEN, Redactor
+from botkit.live.notifications.notify import AppriseNotifier, Channel, Notifications, TryLater, policy_of
+from botkit.live.notifications.outbox import LEVELS, LINES_MAX, Level, NotifierOutbox, Policy
 from botkit.model.clock import NS_PER_DAY, NS_PER_S
 from botkit.project.project import Project
 from tests.waiting import PATIENCE_S, wait_for
@@ -154,9 +154,9 @@ class Collected:
         self.messages.append((level, title, text))
 
 
-def telling(*notifiers: Collected, redactor: Redactor | None = None, **policy: Any) -> Telling:
+def notifications(*notifiers: Collected, redactor: Redactor | None = None, **policy: Any) -> Notifications:
     channels = [Channel(f"n{i}", notifier, Policy(**{"digest_s": 0, **policy})) for i, notifier in enumerate(notifiers)]
-    found = Telling(channels, name="bot", clock=Clock(), day_start=midnight, redactor=redactor)
+    found = Notifications(channels, name="bot", clock=Clock(), day_start=midnight, redactor=redactor)
     found.start()
     return found
 
@@ -164,7 +164,7 @@ def telling(*notifiers: Collected, redactor: Redactor | None = None, **policy: A
 def test_a_hanging_notifier_delays_neither_the_bot_nor_other_notifiers() -> None:
     gate = threading.Event()
     stuck, free = Collected(gate=gate), Collected()
-    told = telling(stuck, free)
+    told = notifications(stuck, free)
     for i in range(3_000):
         told.tell("error", f"error {i}")
     wait_for(lambda: free.messages)
@@ -189,7 +189,7 @@ def test_a_message_that_must_wait_is_sent_later_and_is_not_counted_as_failed(mon
             super().notify(level, title, text)
 
     busy = Busy()
-    told = telling(busy)
+    told = notifications(busy)
     told.tell("error", "broken")
     wait_for(lambda: busy.messages)
     told.close()
@@ -201,7 +201,7 @@ def test_failed_messages_are_retried_and_the_log_contains_no_notifier_address(
 ) -> None:
     monkeypatch.setattr(notify, "_RETRIES_S", dict.fromkeys(LEVELS, (0.0, 0.0)))
     flaky, dead = Collected(failures=2), Collected(failures=99)
-    told = telling(flaky, dead)
+    told = notifications(flaky, dead)
     with caplog.at_level("WARNING", logger="botkit.notify"):
         told.tell("error", "broken")
         wait_for(lambda: flaky.messages and told.figures["failed"] == 1)
@@ -213,7 +213,7 @@ def test_failed_messages_are_retried_and_the_log_contains_no_notifier_address(
 
 def test_the_last_messages_are_sent_before_shutdown_with_secrets_redacted() -> None:
     collected = Collected()
-    told = telling(collected, redactor=Redactor(["canary-77"]), digest_s=3_600)
+    told = notifications(collected, redactor=Redactor(["canary-77"]), digest_s=3_600)
     told.tell("info", "the key is canary-77")
     told.tell("nonsense", "an unknown level is a warning")
     told.close()
@@ -230,7 +230,7 @@ def test_a_daily_summary_is_sent_once_the_day_has_ended() -> None:
             return self.time
 
     clock, collected = Moved(), Collected()
-    told = Telling([Channel("n", collected, Policy(digest_s=0))], name="bot", clock=clock, day_start=midnight)
+    told = Notifications([Channel("n", collected, Policy(digest_s=0))], name="bot", clock=clock, day_start=midnight)
     told.start()
     told.tell_of_the_day(lambda: "too early")
     clock.time += DAY
@@ -303,8 +303,8 @@ async def test_notifiers_are_created_with_secrets_filled_in_and_secrets_are_reda
     found = project(tmp_path, "  - {use: sink, level: warning, digest_s: 0, url: 'mem://${TOKEN}'}")
     told = bot_outputs(found, "emulator", environ={"TOKEN": "canary-1234"})
     async with told:
-        told.telling.tell("info", "below the level")
-        told.telling.tell("error", "send to mem://canary-1234")
+        told.notifications.tell("info", "below the level")
+        told.notifications.tell("error", "send to mem://canary-1234")
     sent = found.plugins.notifiers["sink"].thing.__init__.__globals__["SENT"]
     assert sent == [("error", "mine (emulator): error", f"send to {HIDDEN}")]
 

@@ -22,10 +22,10 @@ from botkit.live.disk import RealDisk
 from botkit.live.journal import Journal
 from botkit.live.journal_watch import JournalWatch
 from botkit.live.machine import boot_by_clock, boot_id
+from botkit.live.notifications.notify import Channel, Notifications
+from botkit.live.notifications.outbox import Policy
 from botkit.live.ports import Appending, Background, Disk, DurableFile, DurableFiles, Files, Lock, Pulses
 from botkit.live.state_folder import AlreadyRunning, FolderUnusable, KeptHalt, StateFolder
-from botkit.live.telling.notify import Channel, Telling
-from botkit.live.telling.outbox import Policy
 from botkit.live.watchdog import Watchdog
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S
 from tests.waiting import PATIENCE_S
@@ -632,15 +632,15 @@ async def test_no_part_of_a_bot_starts_a_thread_if_background_work_runs_on_the_e
             sent.append(text)
 
     steady = SteadyClock.of(clock)
-    telling = Telling(
+    notifications = Notifications(
         [Channel("sink", Sink(), Policy(digest_s=30))],
         name="bot",
         clock=steady,
         day_start=lambda now: 0,
         background=on_loop,
     )
-    telling.start()
-    telling.tell("info", "bought")
+    notifications.start()
+    notifications.tell("info", "bought")
     watchdog = Watchdog(lambda blocked: None, clock=clock, background=on_loop)
     watchdog.start()
     journal = Journal.open(tmp_path / "j.sqlite", background=on_loop)
@@ -651,12 +651,12 @@ async def test_no_part_of_a_bot_starts_a_thread_if_background_work_runs_on_the_e
     await asyncio.sleep(0)
     assert sent == []
     clock.counter += 30 * NS_PER_S
-    telling.tell("info", "sold")  # a new message wakes the event loop
+    notifications.tell("info", "sold")  # a new message wakes the event loop
     await asyncio.sleep(0)
     assert sent == ["bought\nsold"]
     assert threading.active_count() == before
     watchdog.stop()
-    telling.close()
+    notifications.close()
 
 
 async def test_a_failed_message_is_retried_after_a_pause_measured_by_the_given_clock() -> None:
@@ -669,22 +669,22 @@ async def test_a_failed_message_is_retried_after_a_pause_measured_by_the_given_c
                 raise ConnectionError
             sent.append(text)
 
-    telling = Telling(
+    notifications = Notifications(
         [Channel("flaky", Flaky(), Policy())],
         name="bot",
         clock=SteadyClock.of(clock),
         day_start=lambda now: 0,
         background=OnLoop(),
     )
-    telling.start()
-    telling.tell("error", "broken")
+    notifications.start()
+    notifications.tell("error", "broken")
     for _ in range(20):
         await asyncio.sleep(0)
         clock.counter += NS_PER_S
-        telling.tell("info", "")  # a new message wakes the event loop
+        notifications.tell("info", "")  # a new message wakes the event loop
     assert tries == [5.0, 7.0, 17.0]
     assert sent[0] == "broken"
-    telling.close()
+    notifications.close()
 
 
 # -- clocks -----------------------------------------------------------------------------------------------------------

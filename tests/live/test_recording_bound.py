@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from botkit.assembly.replay import replay_run
 from botkit.cli.replay import replay
-from botkit.live.keeper import Keeper
 from botkit.live.recording import INPUTS
+from botkit.live.supervisor import Supervisor
 from tests.live.test_replay import STRATEGY, kept, run_folder
 from tests.live.world import World, told, until
 
@@ -33,10 +33,10 @@ async def test_recording_stops_at_its_size_limit_and_the_bot_continues(trading: 
     parts = msgspec.structs.replace(trading.parts(), recording_bytes_max=60_000)
     bot = await trading.start_from(parts)
     run = run_folder(bot)
-    keeper = Keeper()
-    keeping = asyncio.ensure_future(keeper.run(bot, 60))
+    supervisor = Supervisor()
+    keeping = asyncio.ensure_future(supervisor.run(bot, 60))
     await until(lambda: bot.files.recording.is_full, 60)
-    keeper.request_stop("command")
+    supervisor.request_stop("command")
     await keeping
     size, turns = (run / INPUTS).stat().st_size, bot.driver.turns
     await until(lambda: bot.driver.turns > turns + 50, 60)

@@ -14,10 +14,10 @@ from botkit.live.bot import Bot
 from botkit.live.journal import Journal
 from botkit.live.latch import lift
 from botkit.live.notices import Notices
+from botkit.live.notifications.summary import summary_lines, summary_of
 from botkit.live.start_refused import StartRefused
 from botkit.live.starting import OrphanChoice, start
 from botkit.live.state_folder import KeptHalt, StateFolder
-from botkit.live.telling.summary import summary_lines, summary_of
 from botkit.model.clock import NS_PER_S
 from botkit.model.orders import Order, OrderState
 from tests.live.world import World, far_buy, make_world, settled, strategy_of, told, until

@@ -24,11 +24,11 @@ from botkit.live import commands
 from botkit.live.bot import Bot
 from botkit.live.disk import RealFiles
 from botkit.live.journal_rows import ORDER_FIELDS
-from botkit.live.keeper import Keeper
 from botkit.live.ports import Appending
 from botkit.live.recording import BOOK_FIELDS, FORMAT, HEADER, INPUTS
 from botkit.live.replay import ReplayError, Verdict
 from botkit.live.run_files import DECISIONS
+from botkit.live.supervisor import Supervisor
 from botkit.model import events, inputs, limits, requests
 from botkit.model.order_book import OrderBook
 from botkit.report import packing
@@ -82,10 +82,10 @@ def run_folder(bot: Bot) -> Path:
 
 
 async def kept(bot: Bot, seconds: float) -> None:
-    """Run the bot with its keeper for ``seconds``, then stop it cleanly."""
-    keeper = Keeper()
-    await keeper.run(bot, seconds)
-    await keeper.stop(bot)
+    """Run the bot with its supervisor for ``seconds``, then stop it cleanly."""
+    supervisor = Supervisor()
+    await supervisor.run(bot, seconds)
+    await supervisor.stop(bot)
     await bot.close()
 
 

@@ -20,14 +20,14 @@ from botkit.live import commands
 from botkit.live.background import OnLoop, Threads
 from botkit.live.bot import Bot
 from botkit.live.journal import Journal
-from botkit.live.keeper import Keeper
+from botkit.live.notifications.picture import picture_of
+from botkit.live.notifications.status_text import standstills_of
+from botkit.live.notifications.summary import summary_lines, summary_of
 from botkit.live.panic import hold_back, panic
 from botkit.live.ports import Repeating
 from botkit.live.state_folder import KeptHalt, StateFolder
 from botkit.live.stopping import orders_at_stop, stop
-from botkit.live.telling.picture import picture_of
-from botkit.live.telling.status_text import standstills_of
-from botkit.live.telling.summary import summary_lines, summary_of
+from botkit.live.supervisor import Supervisor
 from botkit.live.watchdog import Blocked, Watchdog
 from botkit.model.events import BalanceReport, OrderBook, Trade
 from botkit.model.inputs import AccountEvents, Input, Pause
@@ -96,7 +96,7 @@ async def test_an_internal_error_stops_the_bot_but_its_orders_are_still_cancelle
         raise error
 
     monkeypatch.setattr(bot, "went_in", broken)
-    assert await Keeper().run(bot, None) == "fault"
+    assert await Supervisor().run(bot, None) == "fault"
     assert bot.driver.fault is error
     await stop(bot)
     assert not world.exchange_orders(open_only=True)
@@ -207,7 +207,7 @@ async def test_orders_placed_while_a_strategy_is_stopping_do_not_stay_open(world
 
 async def test_commands_from_another_process_are_executed(world: World) -> None:
     bot = await world.start()
-    running = asyncio.create_task(Keeper().run(bot, None))
+    running = asyncio.create_task(Supervisor().run(bot, None))
     try:
         order = far_buy(bot)
         await settled(order)
@@ -312,7 +312,7 @@ UNUSABLE = {
 async def test_a_bot_keeps_running_whatever_a_command_file_contains(what: str, world: World) -> None:
     bot = await world.start()
     folder = bot.parts.folder
-    async with kept(bot) as keeper:
+    async with kept(bot) as supervisor:
         path = folder.commands / "1.json"
         folder.disk.files.write(path, UNUSABLE[what].encode())
         answer = path.with_suffix(".answer")
@@ -320,7 +320,7 @@ async def test_a_bot_keeps_running_whatever_a_command_file_contains(what: str, w
         assert json.loads(answer.read_text())["ok"] is False
         await asked(world, "pause", strategy="p")  # the next command is still obeyed
         assert bot.driver.fault is None
-        assert not keeper._stop.is_set()
+        assert not supervisor._stop.is_set()
 
 
 async def test_a_newer_value_in_the_configuration_ends_the_one_set_by_hand(world: World) -> None:
@@ -852,12 +852,12 @@ async def test_what_a_person_does_is_told_and_logged_in_one_line_each(
 ) -> None:
     caplog.set_level("INFO", "botkit.live")
     bot = await world.start()
-    keeper = Keeper()
-    running = asyncio.create_task(keeper.run(bot, None))
+    supervisor = Supervisor()
+    running = asyncio.create_task(supervisor.run(bot, None))
     await asked(world, "set", strategy="p", name="size", value="0.02", by="telegram")
     await asked(world, "pause", strategy="p")
     await asked(world, "resume", strategy="p")
-    keeper.request_stop("test")
+    supervisor.request_stop("test")
     await running
     said = [text for level, text in bot.told if level == "info"]  # type: ignore[attr-defined]
     assert said[-3:] == [

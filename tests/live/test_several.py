@@ -31,10 +31,10 @@ from botkit.live.bot import Bot
 from botkit.live.client_ids import ClientIdPlaces
 from botkit.live.journal import Journal
 from botkit.live.notices import Notices
+from botkit.live.notifications.outputs import BotOutputs
+from botkit.live.notifications.summary import summary_lines
 from botkit.live.starting import start
 from botkit.live.state_folder import StateFolder
-from botkit.live.telling.outputs import BotOutputs
-from botkit.live.telling.summary import summary_lines
 from botkit.model.orders import RESTING_STATES, OrderState
 from botkit.project.several import load_projects
 from tests.live.world import STRATEGY, UNIT, far_buy, puppet, settled, strategy_of, until
@@ -118,7 +118,7 @@ class Together:
 
     async def stop(self) -> None:
         for run in self.runs:
-            run.keeper.request_stop("signal")
+            run.supervisor.request_stop("signal")
         await asyncio.wait_for(asyncio.gather(*self.tasks), 60)
 
 
@@ -280,8 +280,8 @@ async def test_leftover_open_orders_are_reported_unless_the_bot_is_configured_to
         for bot in (await world.start(0), await world.start(1)):
             await settled(far_buy(bot))
         for run in world.runs:
-            run.keeper.request_stop("signal")
-            run.keeper.leave_now()  # a second Ctrl-C
+            run.supervisor.request_stop("signal")
+            run.supervisor.leave_now()  # a second Ctrl-C
         await asyncio.wait_for(asyncio.gather(*world.tasks), 60)
         leaves, kept = world.runs
         assert (leaves.has_left_orders, leaves.failed, leaves.summary["ended"]) == (True, False, "left")
@@ -385,7 +385,7 @@ async def test_a_second_signal_stops_all_bots_immediately_and_their_open_orders_
             await settled(order)
         for endpoint in ("cancel_order", "cancel_batch"):
             world.emulator.add_fault({"kind": "lost_request", "where": endpoint})
-        signals = _Signals([run.keeper for run in world.runs], lambda: None)
+        signals = _Signals([run.supervisor for run in world.runs], lambda: None)
         signals.asked()
         await until(lambda: all(run.outputs.state == "stopping" for run in world.runs), 60)
         signals.asked()

@@ -21,15 +21,15 @@ from aiohttp import web
 from botkit.assembly.outputs import bot_outputs
 from botkit.errors import ConfigError
 from botkit.live.machine import this_machine
+from botkit.live.notifications import notify
+from botkit.live.notifications.notify import NotSent, TryLater
+from botkit.live.notifications.outbox import LEVELS
+from botkit.live.notifications.telegram.api import BotApi, TelegramError, mark_of
+from botkit.live.notifications.telegram.notifier import TelegramNotifier
+from botkit.live.notifications.telegram.reach import Access, ReachableBot, allow, reachable
+from botkit.live.notifications.telegram.sender import TelegramSender
 from botkit.live.panic import hold_back
 from botkit.live.state_folder import KeptHalt, StateFolder
-from botkit.live.telling import notify
-from botkit.live.telling.notify import NotSent, TryLater
-from botkit.live.telling.outbox import LEVELS
-from botkit.live.telling.telegram.api import BotApi, TelegramError, mark_of
-from botkit.live.telling.telegram.notifier import TelegramNotifier
-from botkit.live.telling.telegram.reach import Access, ReachableBot, allow, reachable
-from botkit.live.telling.telegram.sender import TelegramSender
 from botkit.project.project import Project
 from tests.live.bot_api import CHAT, PATIENCE_S, TOKEN, USER, BotApiServer
 from tests.live.world import World, far_buy, kept, settled, until
@@ -71,7 +71,7 @@ async def test_a_burst_of_messages_is_delivered_completely_without_refusals(monk
     # without retries, a refused message would be lost
     monkeypatch.setattr(notify, "_RETRIES_S", dict.fromkeys(LEVELS, ()))
     async with BotApiServer() as server:
-        told = notify.Telling(
+        told = notify.Notifications(
             [notify.Channel("telegram", notifier_at(server), notify.Policy(digest_s=0))],
             name="bot",
             clock=_Wall(),
@@ -229,8 +229,8 @@ def test_a_token_in_a_private_file_is_accepted_and_redacted(tmp_path: Path) -> N
     path = _configured(tmp_path, f"{{use: telegram, token: '{TOKEN}', chat: '-5'}}")
     path.chmod(0o600)
     outputs = bot_outputs(Project.load(path), "emulator", environ={})
-    assert outputs.telling
-    [worker] = outputs.telling._workers
+    assert outputs.notifications
+    [worker] = outputs.notifications._workers
     assert worker._redactor.clean(f"see {TOKEN}") == "see [hidden]"
 
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botkit.live.commands import CommandFailed
-from botkit.live.telling.telegram.chat import COMMANDS, ChatDesk
-from botkit.live.telling.telegram.pace import SendPace
-from botkit.live.telling.telegram.sender import TEXT_MAX, clipped
+from botkit.live.notifications.telegram.chat import COMMANDS, ChatDesk
+from botkit.live.notifications.telegram.pace import SendPace
+from botkit.live.notifications.telegram.sender import TEXT_MAX, clipped
 from botkit.model.clock import NS_PER_S
 
 S = NS_PER_S

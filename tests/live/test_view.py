@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from botkit.live.notifications.picture import BotState, Picture, picture_of
+from botkit.live.notifications.summary import order_text
+from botkit.live.notifications.view import Several, TerminalView, line_of, screen_of, shared_room
 from botkit.live.stopping import stop
-from botkit.live.telling.picture import BotState, Picture, picture_of
-from botkit.live.telling.summary import order_text
-from botkit.live.telling.view import Several, TerminalView, line_of, screen_of, shared_room
 from tests.live.pictures import PICTURE, picture
 from tests.live.world import World, far_buy, settled
 

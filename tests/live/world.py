@@ -22,11 +22,11 @@ from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
 from botkit.emulator.switches import choose
 from botkit.live.bot import Bot
 from botkit.live.disk import RealDisk, RealDurableFiles, RealFiles
-from botkit.live.keeper import Keeper
 from botkit.live.notices import Notices
 from botkit.live.ports import DurableFile
 from botkit.live.starting import OrphanChoice, start
 from botkit.live.state_folder import StateFolder
+from botkit.live.supervisor import Supervisor
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import RESTING_STATES, Order, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
@@ -283,14 +283,14 @@ async def settled(order: Order) -> None:
 
 
 @contextlib.asynccontextmanager
-async def kept(bot: Bot) -> AsyncIterator[Keeper]:
-    """Run the bot with its keeper, as `botkit run` does, until the block exits."""
-    keeper = Keeper()
-    running = asyncio.create_task(keeper.run(bot, None))
+async def kept(bot: Bot) -> AsyncIterator[Supervisor]:
+    """Run the bot with its supervisor, as `botkit run` does, until the block exits."""
+    supervisor = Supervisor()
+    running = asyncio.create_task(supervisor.run(bot, None))
     try:
-        yield keeper
+        yield supervisor
     finally:
-        keeper.request_stop("the test is over")
+        supervisor.request_stop("the test is over")
         await running
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from botkit.live.telling.minutes import MINUTES
+from botkit.live.notifications.minutes import MINUTES
 from tests.page.pages import PageBrowser, Started, gain, run_bot, write_bot
 from tests.waiting import wait_for
 

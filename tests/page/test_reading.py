@@ -13,12 +13,12 @@ import pytest
 from botkit.live.disk import REAL_DISK
 from botkit.live.journal import Journal
 from botkit.live.journal_decimals import follow_decimals
+from botkit.live.notifications.lines import LINES, Lines, lines_in
+from botkit.live.notifications.messages import MESSAGES, Messages
+from botkit.live.notifications.minutes import MINUTES, Minutes
+from botkit.live.notifications.page_feed import PageFeed
 from botkit.live.page_files import PageFiles
 from botkit.live.state_folder import StateFolder
-from botkit.live.telling.lines import LINES, Lines, lines_in
-from botkit.live.telling.messages import MESSAGES, Messages
-from botkit.live.telling.minutes import MINUTES, Minutes
-from botkit.live.telling.page_feed import PageFeed
 from botkit.model.clock import NS_PER_S
 from botkit.model.events import Fill
 from botkit.model.orders import Order, OrderSpec, OrderType, Side

@@ -28,7 +28,7 @@ _FINAL = frozenset(state.value for state in FINAL_STATES)
 #: states of a journal row that mean that the order does not exist at the exchange
 _NEVER_THERE = ("absent", "rejected", "not_sent", "refused", "expired")
 _LIVING = frozenset({OrderState.UNTRIGGERED, OrderState.OPEN, OrderState.PARTLY_FILLED})
-#: maximum number of tasks: those of two bots (streams, requests in flight, keepers), and those of the exchange for
+#: maximum number of tasks: those of two bots (streams, requests in flight, supervisors), and those of the exchange for
 #: their connections and for connections of bots that died
 TASKS_MAX = 400
 #: maximum number of events waiting for a turn

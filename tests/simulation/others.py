@@ -17,12 +17,12 @@ from botkit.errors import BotkitError
 from botkit.live.disk import REAL_DISK
 from botkit.live.guard import Guard
 from botkit.live.journal import Journal
-from botkit.live.keeper import Keeper
 from botkit.live.limits.broker import Broker, BrokerFolder
 from botkit.live.notices import Notices
 from botkit.live.panic import OwnOrders, PanicResult, hold_back, own_orders, panic
 from botkit.live.starting import start
 from botkit.live.state_folder import StateFolder
+from botkit.live.supervisor import Supervisor
 from tests.simulation.checks import Broken, Followed, Journaled, check_rows
 from tests.simulation.disk import Medium, SimulatedDisk
 from tests.simulation.loop import Process, in_process
@@ -153,11 +153,11 @@ class SecondBot:
             return
         life.bot = bot
         run.tell(f"{life.process.name} trades")
-        life.keeper = Keeper()
-        await life.keeper.run(bot, None)
+        life.supervisor = Supervisor()
+        await life.supervisor.run(bot, None)
         if bot.driver.fault is not None:
             raise Broken(f"the second bot hit an internal error: {bot.driver.fault!r}") from bot.driver.fault
-        await life.keeper.stop(bot)
+        await life.supervisor.stop(bot)
         await bot.close()
         life.ended = "stopped"
 
@@ -165,7 +165,7 @@ class SecondBot:
         """Stop the bot cleanly."""
         self._stops = True
         if self.life is not None:
-            self.life.keeper.request_stop("the run is over")
+            self.life.supervisor.request_stop("the run is over")
 
     def check(self) -> None:
         """Check the invariants that concern only the bot's own journal. Raises Broken."""

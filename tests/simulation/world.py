@@ -30,13 +30,13 @@ from botkit.errors import BotkitError
 from botkit.live import commands, journal_log
 from botkit.live.bot import Bot
 from botkit.live.clock import SteadyClock
-from botkit.live.keeper import Keeper
 from botkit.live.limits.broker_client import BrokerLink
 from botkit.live.limits.in_process import InProcessLedger
 from botkit.live.limits.sharing import ALONE, Ledger, LimitSharing, venue_name
 from botkit.live.notices import Notices
 from botkit.live.starting import start
 from botkit.live.state_folder import StateFolder
+from botkit.live.supervisor import Supervisor
 from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.model.extension import ExchangeFacts
 from botkit.model.requests import Ending
@@ -156,7 +156,7 @@ class Life:
         self.had_trouble = bool(disk.medium.trouble)
         self.traded_at = 1e9
         self.bot: Bot | None = None
-        self.keeper = Keeper()
+        self.supervisor = Supervisor()
         self.ended: str | None = None
         self.standstills = Standstills()
         #: the time at which the bot last resumed after a suspension, and the number of suspensions
@@ -599,11 +599,11 @@ class Run:
             raise
 
     async def _keep(self, life: Life, bot: Bot) -> None:
-        why = await life.keeper.run(bot, None)
+        why = await life.supervisor.run(bot, None)
         if bot.driver.fault is not None:
             raise Broken(f"the bot hit an internal error: {bot.driver.fault!r}") from bot.driver.fault
         self.tell(f"{life.process.name} stops: {why}")
-        await life.keeper.stop(bot)
+        await life.supervisor.stop(bot)
         await bot.close()
         if life.guard is not None:
             self.loop.kill(life.guard.process)
@@ -640,9 +640,9 @@ class Run:
             self.reached("a damaged journal was whole, or its loss made good")
             self._damaged = None
             return False
-        keeping = asyncio.ensure_future(life.keeper.run(bot, None))
+        keeping = asyncio.ensure_future(life.supervisor.run(bot, None))
         await asyncio.sleep(_WATCHED_S)
-        life.keeper.leave_now()
+        life.supervisor.leave_now()
         await keeping
         await bot.close()
         life.ended = "halted"
@@ -965,7 +965,7 @@ class Run:
         await self._wait(lambda: self._unsettled(), until, living)
         self.tell("settled")
         assert self._life is not None
-        self._life.keeper.request_stop("the run is over")
+        self._life.supervisor.request_stop("the run is over")
         if self._second is not None:
             self._second.stop()
         async with asyncio.timeout(30):

@@ -9,14 +9,14 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from botkit.live.telling.metrics_server import MetricsServer, MetricsSource
-from botkit.live.telling.outputs import BotOutputs
-from botkit.live.telling.picture import BotState, Picture
+from botkit.live.notifications.metrics_server import MetricsServer, MetricsSource
+from botkit.live.notifications.outputs import BotOutputs
+from botkit.live.notifications.picture import BotState, Picture
 
 if TYPE_CHECKING:  # imported only if it is needed
     from rich.console import Console
 
-    from botkit.live.telling.view import TerminalView
+    from botkit.live.notifications.view import TerminalView
 
 
 class Display:
@@ -32,7 +32,7 @@ class Display:
         self.view: TerminalView | None = None
         self.metrics: MetricsServer | None = None
         if console is not None:
-            from botkit.live.telling.view import TerminalView
+            from botkit.live.notifications.view import TerminalView
 
             self.view = TerminalView(self._standings, console=console, zone=zone)
             for name, output in outputs.items():

@@ -15,13 +15,13 @@ import msgspec
 from botkit.engine.strategy.parameter import Parameter
 from botkit.engine.view import EngineView
 from botkit.engine.view_values import StrategyView
+from botkit.live.notifications.lines import LATEST, Lines, title_of
+from botkit.live.notifications.messages import Messages
+from botkit.live.notifications.minutes import Minutes, Row
+from botkit.live.notifications.picture import Picture, picture_of
 from botkit.live.page_files import PageFiles
 from botkit.live.ports import MachineClock
 from botkit.live.standing import Standing
-from botkit.live.telling.lines import LATEST, Lines, title_of
-from botkit.live.telling.messages import Messages
-from botkit.live.telling.minutes import Minutes, Row
-from botkit.live.telling.picture import Picture, picture_of
 from botkit.model.clock import Nanos
 from botkit.model.money import format_units
 from botkit.model.orders import Order

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from botkit.errors import ConfigError
-from botkit.live.telling.picture import Picture
+from botkit.live.notifications.picture import Picture
 from botkit.model.money import UNIT
 
 log = logging.getLogger("botkit.metrics")

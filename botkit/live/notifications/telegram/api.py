@@ -17,7 +17,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
-from botkit.live.telling.logs import HIDDEN
+from botkit.live.notifications.logs import HIDDEN
 
 ADDRESS = "https://api.telegram.org"
 _TOKEN = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{20,80}\Z", re.ASCII)

@@ -18,14 +18,14 @@ from botkit.live.by_hand import place_of, tell_paused, tell_resumed, tell_set
 from botkit.live.hand_set import origin
 from botkit.live.journal import REMEMBERED
 from botkit.live.journal_rows import JournalError
+from botkit.live.notifications.memory import MemoryWatch
+from botkit.live.notifications.page_feed import spelled
+from botkit.live.notifications.summary import summary_of
+from botkit.live.notifications.unvalued_fees import unvalued_fees_sentence
 from botkit.live.page_control import refusal
 from botkit.live.panic import hold_back, outcome_of, own_orders, panic
 from botkit.live.refused_key import key_ends_soon
 from botkit.live.stopping import stop
-from botkit.live.telling.memory import MemoryWatch
-from botkit.live.telling.page_feed import spelled
-from botkit.live.telling.summary import summary_of
-from botkit.live.telling.unvalued_fees import unvalued_fees_sentence
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos, format_time, to_datetime
 from botkit.model.counts import counted
 from botkit.model.figures import fixed, money_figure
@@ -46,7 +46,7 @@ SKEW_MS_MAX = 5_000
 _MOVED_S = 2.0
 
 
-class Keeper:
+class Supervisor:
     """Keeps one bot running until a stop is requested."""
 
     def __init__(self) -> None:

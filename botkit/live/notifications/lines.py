@@ -15,8 +15,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from botkit.live.notifications.row_file import RowFile
 from botkit.live.ports import Disk
-from botkit.live.telling.row_file import RowFile
 from botkit.model.clock import NS_PER_MINUTE, Nanos
 from botkit.model.results import IndicatorLine
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from botkit.engine.risk.review import PAUSED
+from botkit.live.notifications.unvalued_fees import unvalued_fees_sentence
 from botkit.live.standing import Standing
-from botkit.live.telling.unvalued_fees import unvalued_fees_sentence
 from botkit.model.counts import counted
 from botkit.model.figures import amount_figure, money_figure, price_figure, separated
 from botkit.model.money import format_units

@@ -12,9 +12,9 @@ import msgspec
 from botkit.live.clock import REAL_CLOCK
 from botkit.live.journal import Journal
 from botkit.live.latch import halts_of
+from botkit.live.notifications.summary import standstill_of, stopped_lines, summary_lines
 from botkit.live.ports import MachineClock
 from botkit.live.state_folder import StateFolder
-from botkit.live.telling.summary import standstill_of, stopped_lines, summary_lines
 from botkit.model.clock import NS_PER_S, Nanos, format_time
 from botkit.model.counts import counted
 from botkit.model.figures import money_figure, separated

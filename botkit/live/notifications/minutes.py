@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from botkit.live.notifications.row_file import RowFile
 from botkit.live.ports import Disk
-from botkit.live.telling.row_file import RowFile
 from botkit.model.clock import NS_PER_MINUTE, Nanos
 from botkit.model.events import Trade
 

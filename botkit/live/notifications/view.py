@@ -20,7 +20,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from botkit.live.telling.picture import BotState, Picture
+from botkit.live.notifications.picture import BotState, Picture
 from botkit.model.clock import Nanos, to_datetime
 from botkit.model.counts import counted
 from botkit.model.figures import fixed, money_figure, separated

@@ -7,8 +7,8 @@ import msgspec
 from botkit.engine.risk.review import PAUSED
 from botkit.engine.view import EngineView
 from botkit.engine.view_values import StrategyView
+from botkit.live.notifications.unvalued_fees import unvalued_fees_sentence
 from botkit.live.standing import Standing
-from botkit.live.telling.unvalued_fees import unvalued_fees_sentence
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.figures import amount_figure, price_figure, separated
 from botkit.model.money import format_units

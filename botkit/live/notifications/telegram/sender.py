@@ -10,10 +10,10 @@ from weakref import WeakValueDictionary
 
 from botkit.live.background import THREADS
 from botkit.live.clock import REAL_CLOCK
+from botkit.live.notifications.notify import NotSent, TryLater
+from botkit.live.notifications.telegram.api import BotApi, TelegramError, mark_of
+from botkit.live.notifications.telegram.pace import SendPace
 from botkit.live.ports import MachineClock
-from botkit.live.telling.notify import NotSent, TryLater
-from botkit.live.telling.telegram.api import BotApi, TelegramError, mark_of
-from botkit.live.telling.telegram.pace import SendPace
 from botkit.model.clock import NS_PER_S, Nanos
 
 #: Telegram's limit for a message, in UTF-16 units

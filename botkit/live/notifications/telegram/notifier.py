@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from botkit.live.notifications.notify import Listening, TakesCommands
+from botkit.live.notifications.outbox import Level
+from botkit.live.notifications.telegram.api import ADDRESS, check_address, check_token
+from botkit.live.notifications.telegram.sender import sender_of
 from botkit.live.ports import Machine
 from botkit.live.state_folder import StateFolder
-from botkit.live.telling.notify import Listening, TakesCommands
-from botkit.live.telling.outbox import Level
-from botkit.live.telling.telegram.api import ADDRESS, check_address, check_token
-from botkit.live.telling.telegram.sender import sender_of
 from botkit.model.extension import Options
 
 _KEYS = ("token", "chat", "user", "address")
@@ -49,8 +49,8 @@ class TelegramNotifier(TakesCommands):
         """Start accepting commands for the bot with this folder, if a user is configured."""
         if self._user is None:
             return None
-        from botkit.live.telling.telegram.listener import CommandListener
-        from botkit.live.telling.telegram.reach import Access, allow
+        from botkit.live.notifications.telegram.listener import CommandListener
+        from botkit.live.notifications.telegram.reach import Access, allow
 
         allow(folder, Access(mark=self._sender.mark, chat=self._chat, user=self._user), machine.clock.wall_ns())
         return CommandListener(self._token, self._address, self._sender, folder, machine, tell)

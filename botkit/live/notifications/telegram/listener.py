@@ -18,13 +18,13 @@ from functools import partial
 from typing import Any
 
 from botkit.live.machine import secret_random
+from botkit.live.notifications.notify import NotSent, TryLater
+from botkit.live.notifications.telegram.api import CONFLICT, BotApi, TelegramError
+from botkit.live.notifications.telegram.chat import ChatDesk
+from botkit.live.notifications.telegram.reach import reachable
+from botkit.live.notifications.telegram.sender import TelegramSender
 from botkit.live.ports import Lock, Machine
 from botkit.live.state_folder import StateFolder
-from botkit.live.telling.notify import NotSent, TryLater
-from botkit.live.telling.telegram.api import CONFLICT, BotApi, TelegramError
-from botkit.live.telling.telegram.chat import ChatDesk
-from botkit.live.telling.telegram.reach import reachable
-from botkit.live.telling.telegram.sender import TelegramSender
 
 log = logging.getLogger("botkit.telegram")
 

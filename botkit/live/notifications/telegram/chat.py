@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from botkit.errors import BotkitError
-from botkit.live.telling.telegram.reach import Commanded
+from botkit.live.notifications.telegram.reach import Commanded
 from botkit.model.clock import NS_PER_S, Nanos
 
 #: commands older than this are dropped, because the situation they were meant for may have passed

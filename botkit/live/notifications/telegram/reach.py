@@ -16,10 +16,10 @@ import msgspec
 
 from botkit.live import commands
 from botkit.live.clock import REAL_CLOCK
+from botkit.live.notifications.status_text import status_lines, status_of, why_lines
 from botkit.live.panic import hold_back
 from botkit.live.ports import Disk, MachineClock
 from botkit.live.state_folder import StateFolder
-from botkit.live.telling.status_text import status_lines, status_of, why_lines
 from botkit.model.clock import NS_PER_DAY, Nanos
 
 _FILE = "telegram.json"
@@ -32,7 +32,7 @@ _LOOK_BACK: Nanos = NS_PER_DAY
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
     """The chat and user from which a bot accepts commands. ``mark`` identifies the token
-    (`botkit.live.telling.telegram.api.mark_of`).
+    (`botkit.live.notifications.telegram.api.mark_of`).
     """
 
     mark: str

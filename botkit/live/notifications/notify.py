@@ -1,6 +1,6 @@
 """Sends notifications outside the terminal. Each notifier has a `NotifierOutbox`, which is emptied in the background.
 
-`Telling.tell` never waits, so the trading loop may call it. A failed message is retried, and breaker messages are
+`Notifications.tell` never waits, so the trading loop may call it. A failed message is retried, and breaker messages are
 retried for longer than others. A hanging notifier does not delay the others.
 """
 
@@ -18,10 +18,10 @@ from typing import Any, Protocol
 import msgspec
 
 from botkit.live.background import THREADS
+from botkit.live.notifications.logs import Redactor
+from botkit.live.notifications.outbox import LEVELS, MESSAGE, Level, Message, NotifierOutbox, Policy
 from botkit.live.ports import Background, Machine, Repeating
 from botkit.live.state_folder import StateFolder
-from botkit.live.telling.logs import Redactor
-from botkit.live.telling.outbox import LEVELS, MESSAGE, Level, Message, NotifierOutbox, Policy
 from botkit.model.clock import NS_PER_S, Clock, Nanos
 from botkit.model.extension import Notifier, Options
 
@@ -168,7 +168,7 @@ class _Worker:
         return None
 
 
-class Telling:
+class Notifications:
     """All of a bot's notifiers. Call `start`, then `tell` for each message, and finally `close`."""
 
     def __init__(

@@ -11,11 +11,11 @@ from types import TracebackType
 from botkit.live.bot import Bot
 from botkit.live.clock import SteadyClock
 from botkit.live.notices import Notices
+from botkit.live.notifications.logs import LogFile, Redactor
+from botkit.live.notifications.notify import Channel, Notifications, TakesCommands
+from botkit.live.notifications.picture import Picture, picture_of
+from botkit.live.notifications.summary import summary_lines, summary_of
 from botkit.live.ports import Machine
-from botkit.live.telling.logs import LogFile, Redactor
-from botkit.live.telling.notify import Channel, TakesCommands, Telling
-from botkit.live.telling.picture import Picture, picture_of
-from botkit.live.telling.summary import summary_lines, summary_of
 from botkit.model.clock import Nanos
 
 _LOOK_EVERY_S = 20.0
@@ -39,7 +39,7 @@ class BotOutputs:
         self.log = log
         self.metrics = metrics
         self._background = machine.background
-        self.telling = Telling(
+        self.notifications = Notifications(
             channels,
             name=title,
             clock=SteadyClock.of(machine.clock),
@@ -60,11 +60,11 @@ class BotOutputs:
         async with contextlib.AsyncExitStack() as stack:
             if self.log is not None:
                 stack.enter_context(self.log)
-            if self.telling:
-                self.telling.start()
+            if self.notifications:
+                self.notifications.start()
                 # closed in the background, so that sending the last messages delays neither the loop nor a second
                 # Ctrl-C
-                stack.push_async_callback(self._background.run, self.telling.close)
+                stack.push_async_callback(self._background.run, self.notifications.close)
             self._stack = stack.pop_all()
         return self
 
@@ -75,7 +75,7 @@ class BotOutputs:
 
     def follow(self, notices: Notices) -> None:
         """Start reporting on a bot that is about to start."""
-        notices.listeners += [self.telling.tell, *self.listeners]
+        notices.listeners += [self.notifications.tell, *self.listeners]
         task = asyncio.create_task(self._days(), name="daily summary")
         self._stack.push_async_callback(_ended, task)
 
@@ -83,7 +83,7 @@ class BotOutputs:
         """Record that the bot is trading, so that its state can be shown."""
         self._bot = bot
         self.state = "running"
-        bot.fills.listeners += [partial(tell, "info") for tell in (self.telling.tell, *self.listeners)]
+        bot.fills.listeners += [partial(tell, "info") for tell in (self.notifications.tell, *self.listeners)]
         for notifier in self._commanded:
             listening = notifier.listen(bot.parts.folder, self._machine, bot.notices.tell)
             if listening is not None:
@@ -94,7 +94,7 @@ class BotOutputs:
             await asyncio.sleep(_LOOK_EVERY_S)
             bot = self._bot
             if bot is not None:
-                self.telling.tell_of_the_day(lambda: "\n".join(summary_lines(summary_of(bot.standing()))))  # noqa: B023
+                self.notifications.tell_of_the_day(lambda: "\n".join(summary_lines(summary_of(bot.standing()))))  # noqa: B023
 
     @property
     def is_running(self) -> bool:

@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Callable
 
-from botkit.live.telling.summary import order_text
+from botkit.live.notifications.summary import order_text
 from botkit.model.clock import NS_PER_MINUTE, Nanos
 from botkit.model.money import format_scaled, format_units
 from botkit.model.orders import Order, OrderState
