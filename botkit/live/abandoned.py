@@ -16,16 +16,17 @@ def abandoned(view: EngineView) -> list[str]:
     """Return a sentence for each strategy and pair in which it holds coins or has open orders, although neither its
     parameters nor any subscription name the pair.
     """
-    subscribed = {market.pair for market in view.markets() if market.resolutions or market.is_listened_to}
+    subscribed = {str(market.pair) for market in view.markets() if market.resolutions or market.is_listened_to}
     sentences = []
     for strategy in view.strategies():
-        used = {*subscribed, *pairs_of(strategy.parameters)}
-        orders = Counter(order.pair for order in view.open_orders() if order.strategy == strategy.name)
-        held = {position.pair: position for position in view.money.positions(strategy.name) if not position.is_flat}
+        used = {*subscribed, *map(str, pairs_of(strategy.parameters))}
+        orders = Counter(str(order.pair) for order in view.open_orders() if order.strategy == strategy.name)
+        held = _held(view, strategy.name)
         for pair in dict.fromkeys([*held, *orders]):
             if pair in used:
                 continue
-            parts = [f"holds {format_units(held[pair].amount_units)} {pair.base}"] if pair in held else []
+            coin = pair.partition("_")[0]
+            parts = [f"holds {format_units(held[pair])} {coin}"] if pair in held else []
             parts += [f"has {counted(orders[pair], 'open order')}"] if orders[pair] else []
             sentences.append(
                 f"{strategy.name} {' and '.join(parts)} in {pair}, but neither its parameters nor its subscriptions "
@@ -33,3 +34,13 @@ def abandoned(view: EngineView) -> list[str]:
                 f"the exchange"
             )
     return sentences
+
+
+def _held(view: EngineView, strategy: str) -> dict[str, int]:
+    """Return the units that a strategy holds by pair, without dust. Positions that this run has no use for are in the
+    books alone.
+    """
+    positions = {str(position.pair): position for position in view.money.positions(strategy)}
+    held = {pair: position.amount_units for pair, position in positions.items() if not position.is_flat}
+    aside = view.money.document()["positions"].get(strategy, {})
+    return held | {pair: figures[0] for pair, figures in aside.items() if pair not in positions and figures[0]}

@@ -372,3 +372,21 @@ async def test_coins_and_orders_in_a_pair_that_a_strategy_no_longer_names_are_to
     await two.crash(again)
     two.config.write_text(text)
     assert "any more, so perhaps nothing manages them" not in told(await two.start())
+
+
+async def test_coins_in_a_pair_that_was_left_long_ago_are_told_of(two: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("botkit.live.starting.REMEMBERED", 0)  # as if its last order were longer ago
+    bot = await two.start()
+    strategy = strategy_of(bot, "r")
+    await until(lambda: strategy.book("btc_usdt").best_ask)
+    bought = strategy.market_buy("btc_usdt", spend=5000)
+    bot.driver.wake()
+    await until(lambda: bought.is_final)
+    held = strategy.position("btc_usdt").amount
+    await until(lambda: not bot.persistence.is_dirty)
+    await two.crash(bot)
+    two.config.write_text(two.config.read_text().replace("pair: btc_usdt", "pair: eth_usdt"))
+    notices, said = Notices(), []
+    notices.listeners.append(lambda level, text: said.append(text))
+    two.bots.append(await start(two.parts(), notices))
+    assert [text for text in said if text.startswith(f"r holds {held:.8f} btc in btc_usdt, but neither its parameters")]
