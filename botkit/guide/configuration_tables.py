@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import types
 from decimal import Decimal
 from pathlib import Path
@@ -54,7 +55,7 @@ def _sections(annotation: Any) -> list[type[msgspec.Struct]]:
 
 def _table(kind: type[msgspec.Struct], title: str) -> str:
     heading = title if title == "The file" else ", ".join(f"`{place}`" for place in title.split(", "))
-    doc = (kind.__doc__ or "").strip().replace("``", "`")
+    doc = inspect.cleandoc(kind.__doc__ or "").replace("``", "`")
     lines = [f"## {heading}", "", doc, "", "| key | value | default | |", "|---|---|---|---|"]
     defaults = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     rest = getattr(kind, "rest_field", None)
