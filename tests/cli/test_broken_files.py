@@ -150,12 +150,12 @@ def test_panic_cancels_orders_even_if_the_halt_file_cannot_be_written(
     assert main(["panic", str(config)]) == 1
     told = capsys.readouterr()
     assert "the halt cannot be written to" in told.out
-    assert "do not start the bot, make that folder writable, then run `botkit panic` again" in told.out
+    assert "do not start the bot, free some space, then run `botkit panic` again" in told.out
     assert "0 orders cancelled, none still open" in told.out
     folder.lock()
     try:
         assert main(["panic", str(config)]) == 1
-        assert f"stop the bot (process {os.getpid()})" in capsys.readouterr().out
+        assert f"end the bot (`kill {os.getpid()}`)" in capsys.readouterr().out
         monkeypatch.undo()
         monkeypatch.setenv("BOTKIT_STATE", str(config.parent / "state"))
         assert main(["panic", str(config)]) == 0

@@ -83,7 +83,7 @@ def executed(world: World, bot: Bot, client_id: int, lots: int) -> Any:
 async def exported(world: World, name: str) -> list[dict[str, str]]:
     """Return the rows that `botkit journal --export csv` writes."""
     out = world.folder / "out"
-    for options in (("--export", "csv", "--out", str(out)), ()):
+    for options in (("--export", "csv", "--out", str(out), "--force"), ()):
         assert await asyncio.to_thread(main, ["journal", str(world.config), *options]) == 0
     with (out / f"{name}.csv").open(encoding="utf-8") as file:
         return list(csv.DictReader(file))

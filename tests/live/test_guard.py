@@ -380,6 +380,7 @@ async def test_heartbeats_continue_on_a_full_disk(world: World, monkeypatch: pyt
             seen.add(bot.parts.folder.heartbeat())
 
 
+@pytest.mark.virtual_time
 async def test_status_says_how_long_a_bot_has_shown_no_sign_of_life(world: World) -> None:
     bot = await world.start()
     folder = bot.parts.folder
