@@ -35,7 +35,7 @@ from botkit.model.inputs import AccountEvents, Input
 from botkit.model.latency import STEPS, MeasuredLatencies
 from botkit.model.money import format_units
 from botkit.model.order_spec import Condition, OrderSpec, OrderType, Side
-from botkit.model.orders import FINAL_STATES, RESTING_STATES, OrderState
+from botkit.model.orders import FINAL_STATES, RESTING_STATES, UNSENT_STATES, OrderState
 from botkit.model.pairs import Pair
 from botkit.project.fee_coin import fee_pairs
 from botkit.project.project import Project
@@ -107,8 +107,8 @@ class RecordedOrders:
         #: orders that never existed at the exchange
         self._never = {client_id for client_id, state in ends.items() if state in _NEVER_THERE}
         #: orders that never left this machine, which the bot does not count either
-        never = (OrderState.REFUSED.value, OrderState.NOT_SENT.value)
-        self.unsent = {client_id for client_id, state in ends.items() if state in never}
+        unsent = {state.value for state in UNSENT_STATES}
+        self.unsent = {client_id for client_id, state in ends.items() if state in unsent}
         for row in rows:
             kind = row["k"]
             if kind == "intent" and row["pair"] in pairs:

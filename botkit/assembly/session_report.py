@@ -14,6 +14,7 @@ from botkit.live.replay import read_header
 from botkit.model.clock import Nanos
 from botkit.model.figures import amount_figure, price_figure
 from botkit.model.latency import STEPS, MeasuredLatencies
+from botkit.model.orders import UNSENT_STATES
 from botkit.model.pairs import Pair
 
 #: number of most recent fills to show
@@ -74,7 +75,7 @@ def session_report(run: Path) -> SessionReport:
         timezone=_zone(Path(header.config)),
         start=rows[0]["t"] if rows else 0,
         end=recorded.end,
-        orders=len(recorded.orders) - counts.get("refused", 0) - counts.get("not_sent", 0),
+        orders=len(recorded.orders) - sum(counts.get(state.value, 0) for state in UNSENT_STATES),
         fills=len(recorded.executions),
         states=counts,
         reasons=dict(sorted(reasons.items(), key=lambda item: -item[1])),

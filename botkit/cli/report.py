@@ -19,6 +19,7 @@ from botkit.errors import BotkitError, ConfigError
 from botkit.model.clock import format_time
 from botkit.model.counts import counted
 from botkit.model.figures import fixed, money_figure, separated
+from botkit.model.orders import UNSENT_STATES
 from botkit.model.reasons import grouped
 
 #: writes a session's page, and returns the entries to add to the JSON document
@@ -26,8 +27,7 @@ Paging: TypeAlias = Callable[[Path], dict[str, Any]]
 
 #: number of reasons for refused orders to show
 _REASONS = 5
-#: the states of orders that never left this machine, which count as no orders
-_UNSENT = ("refused", "not_sent")
+_UNSENT = tuple(state.value for state in UNSENT_STATES)
 
 
 @click.command()

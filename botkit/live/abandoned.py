@@ -5,6 +5,7 @@ changed since the last run.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from botkit.engine.strategy.parameters import pairs_of
 from botkit.engine.view import EngineView
@@ -17,11 +18,12 @@ def abandoned(view: EngineView) -> list[str]:
     parameters nor any subscription name the pair.
     """
     subscribed = {str(market.pair) for market in view.markets() if market.resolutions or market.is_listened_to}
+    books = view.money.document()["positions"]
     sentences = []
     for strategy in view.strategies():
         used = {*subscribed, *map(str, pairs_of(strategy.parameters))}
         orders = Counter(str(order.pair) for order in view.open_orders() if order.strategy == strategy.name)
-        held = _held(view, strategy.name)
+        held = _held(view, strategy.name, books.get(strategy.name, {}))
         for pair in dict.fromkeys([*held, *orders]):
             if pair in used:
                 continue
@@ -36,11 +38,10 @@ def abandoned(view: EngineView) -> list[str]:
     return sentences
 
 
-def _held(view: EngineView, strategy: str) -> dict[str, int]:
-    """Return the units that a strategy holds by pair, without dust. Positions that this run has no use for are in the
-    books alone.
+def _held(view: EngineView, strategy: str, books: Mapping[str, Sequence[int]]) -> dict[str, int]:
+    """Return the units that a strategy holds by pair, without dust. Positions that this run has no use for are in its
+    ``books`` alone.
     """
     positions = {str(position.pair): position for position in view.money.positions(strategy)}
     held = {pair: position.amount_units for pair, position in positions.items() if not position.is_flat}
-    aside = view.money.document()["positions"].get(strategy, {})
-    return held | {pair: figures[0] for pair, figures in aside.items() if pair not in positions and figures[0]}
+    return held | {pair: figures[0] for pair, figures in books.items() if pair not in positions and figures[0]}

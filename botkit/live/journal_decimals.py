@@ -1,4 +1,5 @@
-"""Knows which ticks and lots the journal counts in, and counts it anew when the exchange has changed them.
+"""The decimals of the prices and amounts in the journal, and the conversion of its rows when the exchange has changed
+them.
 
 The journal's prices and amounts are integers, as everywhere in the bot. What they are worth depends on how many
 decimals the pair had when they were written. The journal therefore has a document with the decimals of every pair. A

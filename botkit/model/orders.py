@@ -46,6 +46,7 @@ __all__ = [
     "SELL",
     "STOP_LIMIT",
     "TRANSITIONS",
+    "UNSENT_STATES",
     "Condition",
     "ExactOrder",
     "Order",
@@ -104,6 +105,8 @@ TRANSITIONS: Final[dict[OrderState, frozenset[OrderState]]] = {
 
 #: states that are normally final (a late arrival may still revive REJECTED and ABSENT)
 FINAL_STATES: Final = frozenset({_S.REFUSED, _S.EXPIRED, _S.NOT_SENT, _S.REJECTED, _S.ABSENT} | _FINAL_AT_EXCHANGE)
+#: states of orders that never left this machine, which no count of orders includes
+UNSENT_STATES: Final = (_S.REFUSED, _S.NOT_SENT)
 #: states in which the order is, or may be, at the exchange
 LIVE_STATES: Final = frozenset({_S.SENDING, _S.UNKNOWN} | _RESTING)
 #: states in which the order is known to be at the exchange

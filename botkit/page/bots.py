@@ -225,7 +225,7 @@ class ShownBot:
             return
         try:
             rows = journal.fills(since=int(self.status.get("since") or 0))
-            # a bot that is just starting may already have counted its journal anew, before it writes its page
+            # a bot that is just starting may have converted its journal before it writes its page
             decimals = {**decimals, **{name: own for name, own in decimals_of(journal).items() if name in decimals}}
         except JournalError:
             return

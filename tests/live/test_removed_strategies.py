@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,15 @@ def in_books(bot: Bot) -> dict[str, int]:
 def at_exchange(world: World) -> dict[str, int]:
     reported = world.emulator.venue.kernel.account(DEFAULT_ACCOUNT.email).balances().balances
     return {currency: reported[currency][0] for currency in ("btc", "usdt")}
+
+
+async def bought(bot: Bot, strategy: Any, pair: str, **order: float) -> Any:
+    """Let a strategy buy at the market, and return its position."""
+    await until(lambda: strategy.last_price(pair) and strategy.book(pair).best_ask)
+    placed = strategy.market_buy(pair, **order)
+    bot.driver.wake()
+    await until(lambda: placed.is_final)
+    return strategy.position(pair)
 
 
 async def bought_while_down(world: World) -> Order:
@@ -277,11 +287,7 @@ async def test_a_removed_strategys_position_outlasts_the_memory_of_its_orders(
     async with make_world(tmp_path, config=config) as world:
         bot = await world.start()
         strategy = strategy_of(bot, "r")
-        await until(lambda: strategy.book("eth_usdt").best_ask)
-        bought = strategy.market_buy("eth_usdt", amount=1.0)
-        bot.driver.wake()
-        await until(lambda: bought.is_final)
-        held = strategy.position("eth_usdt").exact
+        held = (await bought(bot, strategy, "eth_usdt", amount=1.0)).exact
         flows = bot.view.money.holdings("r")
         await until(lambda: not bot.persistence.is_dirty)
         await world.crash(bot)
@@ -348,16 +354,11 @@ async def test_coins_and_orders_in_a_pair_that_a_strategy_no_longer_names_are_to
 ) -> None:
     bot = await two.start()
     strategy = strategy_of(bot, "r")
-    await until(lambda: strategy.last_price("btc_usdt") and strategy.book("btc_usdt").best_ask)
-    bought = strategy.market_buy("btc_usdt", spend=5000)
-    bot.driver.wake()
-    await settled(bought)
-    await until(lambda: bought.is_final)
+    held = (await bought(bot, strategy, "btc_usdt", spend=5000)).amount
     if has_order:
         order = strategy.buy("btc_usdt", amount=0.01, price=round(strategy.last_price("btc_usdt") / 2))
         bot.driver.wake()
         await settled(order)
-    held = strategy.position("btc_usdt").amount
     await two.crash(bot)
     text = two.config.read_text()
     two.config.write_text(text.replace("pair: btc_usdt", "pair: eth_usdt"))  # of both strategies
@@ -378,11 +379,7 @@ async def test_coins_in_a_pair_that_was_left_long_ago_are_told_of(two: World, mo
     monkeypatch.setattr("botkit.live.starting.REMEMBERED", 0)  # as if its last order were longer ago
     bot = await two.start()
     strategy = strategy_of(bot, "r")
-    await until(lambda: strategy.book("btc_usdt").best_ask)
-    bought = strategy.market_buy("btc_usdt", spend=5000)
-    bot.driver.wake()
-    await until(lambda: bought.is_final)
-    held = strategy.position("btc_usdt").amount
+    held = (await bought(bot, strategy, "btc_usdt", spend=5000)).amount
     await until(lambda: not bot.persistence.is_dirty)
     await two.crash(bot)
     two.config.write_text(two.config.read_text().replace("pair: btc_usdt", "pair: eth_usdt"))

@@ -98,7 +98,7 @@ class Targets:
             held[pair] = from_units(self._portfolio.position(record.name, pair).amount_units) * prices[pair]
         total = sum(held.values(), self._portfolio.balance(record.name, quote).exact.total)
         wanted = {pair: total * share for pair, share in shares.items()}
-        flying = {order.pair for order in self.orders.values() if order.spec.strategy == record.name}
+        flying = {order.pair for order in self._flying(record.name)}
         band = total * to_decimal(tolerance)
         # what a pair with an order on its way will hold is not known yet: its target waits for that order
         moved = [pair for pair in shares if pair in flying or abs(wanted[pair] - held[pair]) > band]
@@ -132,9 +132,12 @@ class Targets:
 
     # -- within ---------------------------------------------------------------------------------------------------
 
+    def _flying(self, strategy: str) -> list[Order]:
+        return [order for order in self.orders.values() if order.spec.strategy == strategy]
+
     def _pursue(self, target: _Target) -> Order | None:
         name, pair = target.record.name, target.pair
-        flying = [order for order in self.orders.values() if order.spec.strategy == name]
+        flying = self._flying(name)
         if any(order.pair == pair for order in flying):
             return None  # the amount left to trade is known only once that order is final
         position = self._portfolio.position(name, pair)

@@ -398,7 +398,7 @@ class Strategy:
         cancelled. Once the cancelled orders are final, missing orders are placed. You may call this method on every
         event.
 
-        **A quote stays in force until it is stated anew**: a level that fills is placed again at once, as often as it
+        **A quote stays in force until you state another**: a level that fills is placed again at once, as often as it
         fills and the money lasts. If a level may fill once only, state the quote without it in `on_fill`.
         """
         self._context.quote(pair, bids, asks, post_only, tolerance_bps, tag)

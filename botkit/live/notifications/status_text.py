@@ -37,27 +37,26 @@ def status_of(folder: StateFolder, clock: MachineClock = REAL_CLOCK) -> dict[str
     found = folder.read_status() or {}
     found.update(running=holder is not None, pid=holder, folder=str(folder.path), mode=folder.path.parent.name)
     found["halt"] = None if halt is None else {"kind": halt.kind, "reason": halt.reason}
-    found["behind_s"] = _behind_s(folder, found.get("beat")) if found["running"] else None
-    found["silent_s"] = _silent_s(folder, clock) if found["running"] else None
+    beat = folder.heartbeat() if found["running"] else None
+    found["behind_s"] = _behind_s(beat, found.get("beat"))
+    found["silent_s"] = _silent_s(beat, clock)
     strike = folder.strike()
     found["guard"] = None if strike is None else msgspec.to_builtins(strike)
     return found
 
 
-def _silent_s(folder: StateFolder, clock: MachineClock) -> int | None:
-    """Return the seconds since a running bot's last sign of life, or None if it was just now. Heartbeats are in this
+def _silent_s(beat: Nanos | None, clock: MachineClock) -> int | None:
+    """Return the seconds since a running bot's last heartbeat, or None if it was just now. Heartbeats are in this
     machine's time, whatever the time of the bot.
     """
-    beat = folder.heartbeat()
     silent = 0 if beat is None else (clock.wall_ns() - beat) // NS_PER_S
     return silent if silent >= _BEHIND_S else None
 
 
-def _behind_s(folder: StateFolder, written: object) -> int | None:
-    """Return the seconds since a running bot could last write its status, or None if it is up to date. A heartbeat
-    needs no space, so the two part on a full disk.
+def _behind_s(beat: Nanos | None, written: object) -> int | None:
+    """Return the seconds from the heartbeat with which a running bot last wrote its status to the last one, or None if
+    it is up to date. A heartbeat needs no space, so the two part on a full disk.
     """
-    beat = folder.heartbeat()
     if beat is None or not isinstance(written, int) or not written:
         return None
     behind = (beat - written) // NS_PER_S

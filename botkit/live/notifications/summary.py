@@ -33,7 +33,7 @@ def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
     trading.
     """
     view = standing.view
-    money, strategies = view.money, view.strategies()
+    money, strategies, names = view.money, view.strategies(), view.names()
     equity, opening = money.equity(), standing.opening_equity
     use = view.router.statistics()
     open_orders = view.open_orders()
@@ -61,11 +61,11 @@ def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
             for strategy in strategies
             for position in money.positions(strategy.name)
         },
-        "owned": {name: _amounts(money.holdings(name)) for name in view.names()},
+        "owned": {name: _amounts(money.holdings(name)) for name in names},
         "departed": {
             ", ".join(owner.strategies): amounts
             for owner in money.ownership().owners
-            if (amounts := _amounts(owner.units)) and not set(owner.strategies) & set(view.names())
+            if (amounts := _amounts(owner.units)) and set(owner.strategies).isdisjoint(names)
         },
         "unassigned": _amounts(money.unassigned),
         "strategies": {
